@@ -1,0 +1,13 @@
+-- READ COMMITTED, whatever the role's default: the look must see what was there after the wait.
+BEGIN ISOLATION LEVEL READ COMMITTED;
+-- Nothing of a user's is found by an unqualified name; temporary objects come last.
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL client_min_messages = warning;
+SET LOCAL jit = off;
+SET LOCAL lock_timeout = {ms};
+SET LOCAL statement_timeout = {ms};
+-- If we vanish without a word, the server does not keep the lock for us.
+SET LOCAL idle_in_transaction_session_timeout = {ms};
+-- One lock per database for all requests of this product: "cfnpgext" in ASCII.
+SELECT pg_advisory_xact_lock(7162533686429448308);

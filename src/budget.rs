@@ -1,0 +1,117 @@
+//! The time there is: how long to work, and how much is kept back to answer.
+
+use std::time::{Duration, Instant};
+
+/// What is kept back for the answer, where there is enough.
+const RESERVE: Duration = Duration::from_secs(10);
+
+/// The time budget of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    work_until: Instant,
+    answer_until: Instant,
+}
+
+impl Budget {
+    /// Divides `available`, the smaller of what Lambda and `ServiceTimeout` leave from `now` on,
+    /// into work and a reserve for answering: 10 s, or half where there are less than 20 s.
+    pub fn new(now: Instant, available: Duration) -> Self {
+        let reserve = RESERVE.min(available / 2);
+        Self { work_until: now + available.saturating_sub(reserve), answer_until: now + available }
+    }
+
+    /// The same reserve, with `service_timeout` as a further bound from `now` on.
+    #[must_use]
+    pub fn within(self, now: Instant, service_timeout: Duration) -> Self {
+        let available = self.answer_until.saturating_duration_since(now);
+        if service_timeout < available { Self::new(now, service_timeout) } else { self }
+    }
+
+    /// When work has to end.
+    pub fn work_until(&self) -> Instant {
+        self.work_until
+    }
+
+    /// When the answer has to be out.
+    pub fn answer_until(&self) -> Instant {
+        self.answer_until
+    }
+
+    /// What is left for work.
+    pub fn left(&self) -> Duration {
+        self.work_until.saturating_duration_since(Instant::now())
+    }
+
+    /// What is left for work in whole milliseconds, as `statement_timeout` takes it: at least 1,
+    /// since 0 would mean no limit, and at most what the setting can hold.
+    pub fn left_in_milliseconds(&self) -> i32 {
+        i32::try_from(self.left().as_millis()).unwrap_or(i32::MAX).max(1)
+    }
+}
+
+/// How long to wait between attempts: doubles from a fifth of a second to five seconds, with
+/// jitter so that many stacks do not knock at once.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// Starts with a short pause.
+    pub fn new() -> Self {
+        Self { next: Duration::from_millis(200) }
+    }
+
+    /// Waits, but not past `until`; `false` if there is no time left for another attempt.
+    pub async fn pause(&mut self, until: Instant) -> bool {
+        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(Self::LONGEST);
+        if Instant::now() + pause >= until {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(available: u64) -> (u64, u64) {
+        let now = Instant::now();
+        let budget = Budget::new(now, Duration::from_secs(available));
+        ((budget.work_until - now).as_secs(), (budget.answer_until - now).as_secs())
+    }
+
+    #[test]
+    fn ten_seconds_are_kept_back_or_half() {
+        assert_eq!(parts(900), (890, 900));
+        assert_eq!(parts(20), (10, 20));
+        assert_eq!(parts(12), (6, 12));
+        assert_eq!(parts(0), (0, 0));
+    }
+
+    #[test]
+    fn service_timeout_only_shortens() {
+        let now = Instant::now();
+        let budget = Budget::new(now, Duration::from_secs(900));
+        let shorter = budget.within(now, Duration::from_secs(60));
+        assert_eq!(shorter.work_until - now, Duration::from_secs(50));
+        let same = budget.within(now, Duration::from_secs(3600));
+        assert_eq!(same.work_until - now, Duration::from_secs(890));
+    }
+
+    #[test]
+    fn a_timeout_of_zero_would_mean_none() {
+        assert_eq!(Budget::new(Instant::now(), Duration::ZERO).left_in_milliseconds(), 1);
+    }
+}

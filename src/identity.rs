@@ -1,0 +1,67 @@
+//! The name `CloudFormation` knows the resource by: pure.
+
+use sha2::{Digest, Sha256};
+
+/// The id of a resource on one server: `<logical_id>-<first 8 hex digits of SHA-256("host:port")>`.
+pub fn issued(logical_id: &str, host: &str, port: u16) -> String {
+    let digest = Sha256::digest(format!("{host}:{port}"));
+    let [a, b, c, d, ..] = <[u8; 32]>::from(digest);
+    format!("{}-{a:02x}{b:02x}{c:02x}{d:02x}", prefix(logical_id))
+}
+
+/// The id of a Create that failed and left nothing behind. A Delete for it touches nothing.
+pub fn create_failed(logical_id: &str) -> String {
+    format!("{}-create-failed", prefix(logical_id))
+}
+
+/// The id after an Update: the one that came in, unless it is one of ours for another server.
+///
+/// An id of another form, an older function's say, is kept: a changed id is a replacement.
+pub fn updated(incoming: &str, logical_id: &str, host: &str, port: u16) -> String {
+    let issued = issued(logical_id, host, port);
+    if is_issued(incoming, logical_id) { issued } else { incoming.to_owned() }
+}
+
+/// Whether `id` has the form of [`issued`].
+fn is_issued(id: &str, logical_id: &str) -> bool {
+    id.strip_prefix(prefix(logical_id)).and_then(|rest| rest.strip_prefix('-')).is_some_and(|hex| {
+        hex.len() == 8 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// A direct invocation may have no logical id, and an id must not be empty.
+fn prefix(logical_id: &str) -> &str {
+    if logical_id.is_empty() { "PostgresExtensions" } else { logical_id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_the_hash_of_host_and_port() {
+        // printf 'localhost:5432' | sha256sum
+        assert_eq!(issued("Extensions", "localhost", 5432), "Extensions-19635846");
+        assert_ne!(issued("X", "localhost", 5432), issued("X", "localhost", 5433));
+    }
+
+    #[test]
+    fn an_update_keeps_the_id_on_the_same_server() {
+        let id = issued("Extensions", "a", 5432);
+        assert_eq!(updated(&id, "Extensions", "a", 5432), id);
+        assert_eq!(
+            updated(&id, "Extensions", "b", 5432),
+            issued("Extensions", "b", 5432),
+            "another host is a replacement"
+        );
+    }
+
+    #[test]
+    fn an_id_of_another_form_is_kept() {
+        for foreign in
+            ["2021/01/01/[$LATEST]abc", "Extensions-create-failed", "Extensions-0123456G", "x", ""]
+        {
+            assert_eq!(updated(foreign, "Extensions", "b", 5432), foreign);
+        }
+    }
+}

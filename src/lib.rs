@@ -1,0 +1,43 @@
+//! PostgreSQL extensions declared in `CloudFormation`: the floor plan.
+//!
+//! One way through; the rooms are the stages of the data:
+//!
+//! ```text
+//! event ─▶ request ─▶ target ─▶ observed ─▶ plan ─▶ report ─▶ response ─▶ delivery
+//!    │         │          └─ session ──┴────────┘                ▲
+//!    └─────────┴── identity ─────────────────────────────────────┘
+//! ```
+//!
+//! `handler` alone knows all stages; no stage calls it.
+
+#![forbid(unsafe_code)]
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "a panic must unwind: it is answered. Set `panic = \"unwind\"` in the profile, which cargo \
+     lambda otherwise changes."
+);
+
+pub mod budget;
+pub mod delivery;
+pub mod error;
+pub mod event;
+pub mod handler;
+pub mod http;
+pub mod identity;
+pub mod log;
+pub mod nearest;
+pub mod observed;
+pub mod plan;
+pub mod problem;
+pub mod report;
+pub mod request;
+pub mod response;
+pub mod secret;
+pub mod session;
+pub mod sql;
+pub mod target;
+pub mod trust;
+pub mod version;
+
+pub use error::Error;

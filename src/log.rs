@@ -1,0 +1,42 @@
+//! What the log says: one JSON object a line on standard output.
+//!
+//! A failure is logged once, where it is handled. No line holds a password, a token, a
+//! `ResponseURL` or the text of a secret.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde_json::json;
+
+/// Logs what an operator wants to read of a run that goes well.
+pub fn info(message: &str) {
+    line("INFO", None, message);
+}
+
+/// Logs what went wrong and was dealt with: a retry, a fallback.
+pub fn warn(message: &str) {
+    line("WARN", None, message);
+}
+
+/// Logs a failure, where it is handled.
+pub fn error(message: &str) {
+    line("ERROR", None, message);
+}
+
+/// Logs what concerns one database.
+pub fn of_database(database: &str, message: &str) {
+    line("INFO", Some(database), message);
+}
+
+fn line(level: &str, database: Option<&str>, message: &str) {
+    let timestamp =
+        DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap_or_else(|_| String::new());
+    let mut object = json!({ "timestamp": timestamp, "level": level, "message": message });
+    if let Some(database) = database {
+        object["database"] = json!(database);
+    }
+    // A log that cannot be written is no reason to fail a deployment.
+    let _ = writeln!(std::io::stdout().lock(), "{object}");
+}

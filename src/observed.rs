@@ -1,0 +1,147 @@
+//! What the database holds and what its server offers, read in one look before anything is decided.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::request::{Wanted, WantedVersion};
+
+/// The query of the look; takes [`look_for`]'s text as `$1`, answers with one JSON document.
+pub const SQL: &str = include_str!("observed.sql");
+
+/// The state of one database and of the server it is on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of the server, not states of ours")]
+pub struct Observed {
+    /// The database's name.
+    pub database: String,
+    /// `15.8`, or `15.8 (Debian 15.8-1)`.
+    pub server_version: String,
+    /// The role we are.
+    pub role: String,
+    /// Whether it is a superuser.
+    pub superuser: bool,
+    /// Whether it is a member of a cloud's stand-in for one, as `rds_superuser` is.
+    pub delegated: bool,
+    /// Whether it may create schemas and trusted extensions: CREATE on the database.
+    pub may_create: bool,
+    /// Whether transactions are read-only here, as on a reader.
+    pub read_only: bool,
+    /// `shared_preload_libraries`; `None` where the role may not see it.
+    pub libraries: Option<String>,
+    /// `rds.extensions`: what the engine offers.
+    pub rds_extensions: Option<String>,
+    /// `rds.allowed_extensions`: what the parameter group lets through.
+    pub rds_allowed_extensions: Option<String>,
+    /// `cron.database_name`: the one database that takes `pg_cron`.
+    pub cron_database: Option<String>,
+    /// Of `public` and the schemas asked for, those that exist, and whether we may create in them.
+    pub schemas: BTreeMap<String, bool>,
+    /// The extensions installed.
+    pub installed: Vec<Installed>,
+    /// The extensions offered, with their default versions.
+    pub available: BTreeMap<String, Option<String>>,
+    /// Every version of those that something may have to be done for, and of what they require.
+    /// `None` where nothing had to be looked up.
+    pub offered: Option<Vec<Offered>>,
+    /// From the installed version of those that may have to be updated to every known one.
+    pub paths: Vec<UpdatePath>,
+}
+
+/// An extension in the database: a row of `pg_extension`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Installed {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The schema of its objects.
+    pub schema: String,
+    /// Whether `SET SCHEMA` can move it.
+    pub relocatable: bool,
+    /// Whether we own it, which an update or a move needs.
+    pub owned: bool,
+}
+
+/// A version that can be created: a row of `pg_available_extension_versions`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Offered {
+    /// The extension.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Whether only a superuser may create it, unless it is trusted.
+    pub superuser: bool,
+    /// Whether CREATE on the database is enough.
+    pub trusted: bool,
+    /// Whether `SET SCHEMA` can move it.
+    pub relocatable: bool,
+    /// The schema it prescribes.
+    pub schema: Option<String>,
+    /// The extensions it requires.
+    pub requires: Option<Vec<String>>,
+}
+
+/// A row of `pg_extension_update_paths` that starts at the installed version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UpdatePath {
+    /// The extension.
+    pub name: String,
+    /// The version at the end.
+    pub target: String,
+    /// Whether there is a path to it.
+    pub reachable: bool,
+}
+
+impl Observed {
+    /// The server's version as a person says it: `15.8`.
+    pub fn short_version(&self) -> &str {
+        self.server_version.split_whitespace().next().unwrap_or_default()
+    }
+
+    /// The installed extension of that exact name.
+    pub fn installed(&self, name: &str) -> Option<&Installed> {
+        self.installed.iter().find(|installed| installed.name == name)
+    }
+
+    /// Every name that the server knows: offered, or installed with its files gone.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let installed = self.installed.iter().map(|installed| installed.name.as_str());
+        let gone = installed.filter(|name| !self.available.contains_key(*name));
+        self.available.keys().map(String::as_str).chain(gone)
+    }
+
+    /// The versions offered of one extension.
+    pub fn offered<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Offered> {
+        self.offered.iter().flatten().filter(move |offered| offered.name == name)
+    }
+
+    /// The versions that the installed one of an extension can be compared with: `(version,
+    /// reachable)`.
+    pub fn targets<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, bool)> {
+        let paths = self.paths.iter().filter(move |path| path.name == name);
+        paths.map(|path| (path.target.as_str(), path.reachable))
+    }
+}
+
+/// What the look needs to know of the request: how much there may be to do.
+pub fn look_for(wanted: &Wanted) -> Value {
+    let extensions: Vec<Value> = wanted
+        .extensions
+        .iter()
+        .map(|(name, extension)| match &extension.version {
+            WantedVersion::Any => json!({ "name": name, "kind": "any" }),
+            WantedVersion::Latest => json!({ "name": name, "kind": "latest" }),
+            WantedVersion::Exact(version) => {
+                json!({ "name": name, "kind": "exact", "version": version.replace('\0', "") })
+            }
+            WantedVersion::StartsWith(start) => {
+                json!({ "name": name, "kind": "starts with", "version": start.replace('\0', "") })
+            }
+        })
+        .collect();
+    let schemas: Vec<&str> =
+        wanted.extensions.values().filter_map(|extension| extension.schema.as_deref()).collect();
+    json!({ "extensions": extensions, "schemas": schemas })
+}

@@ -1,0 +1,76 @@
+-- What the database holds and what its server offers: one row, one JSON document, one look.
+--
+-- $1 is what the template wants, as JSON: {"extensions": [{"name", "kind", "version"}], "schemas": []}.
+-- It only decides how much is looked up: the views that read every control file of the server are
+-- left alone when nothing is to be done. Names are compared in collation "C", where lower() knows
+-- ASCII alone, as the planner does. The session's search_path is pg_catalog: nothing of a user's
+-- is found here.
+WITH RECURSIVE wanted AS MATERIALIZED (
+    SELECT lower((entry ->> 'name') COLLATE "C") AS name, entry ->> 'kind' AS kind,
+           (entry ->> 'version') COLLATE "C" AS version
+    FROM jsonb_array_elements($1::jsonb -> 'extensions') AS entry
+), installed AS MATERIALIZED (
+    SELECT e.extname::text COLLATE "C" AS name, e.extversion COLLATE "C" AS version,
+           n.nspname AS schema, e.extrelocatable AS relocatable,
+           pg_has_role(e.extowner, 'USAGE') AS owned
+    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+), available AS MATERIALIZED (
+    SELECT a.name::text COLLATE "C" AS name, a.default_version COLLATE "C" AS default_version
+    FROM pg_available_extensions AS a
+), unsettled AS MATERIALIZED (
+    SELECT w.name
+    FROM wanted AS w
+    WHERE NOT EXISTS (
+        SELECT FROM installed AS i LEFT JOIN available AS a ON a.name = i.name
+        WHERE lower(i.name) = w.name
+          AND CASE w.kind WHEN 'any' THEN true
+                          WHEN 'latest' THEN i.version = a.default_version
+                          WHEN 'exact' THEN i.version = w.version
+                          ELSE starts_with(i.version, w.version) END)
+), offered AS MATERIALIZED (
+    SELECT v.name::text COLLATE "C" AS name, v.version, v.superuser, v.trusted, v.relocatable,
+           v.schema, v.requires
+    FROM pg_available_extension_versions AS v
+    WHERE EXISTS (SELECT FROM unsettled)
+), needed (name) AS (
+    SELECT u.name FROM unsettled AS u
+    UNION
+    SELECT lower(requirement::text COLLATE "C")
+    FROM needed AS n JOIN offered AS o ON lower(o.name) = n.name, unnest(o.requires) AS requirement
+)
+SELECT jsonb_build_object(
+    'database', current_database(),
+    'server_version', current_setting('server_version'),
+    'role', current_user,
+    'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    'delegated', EXISTS (
+        SELECT FROM pg_roles
+        WHERE rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
+          AND pg_has_role(oid, 'MEMBER')),
+    'may_create', has_database_privilege(current_database(), 'CREATE'),
+    'read_only', current_setting('transaction_read_only')::boolean,
+    'libraries', CASE
+        WHEN pg_has_role('pg_read_all_settings', 'USAGE')
+          OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        THEN current_setting('shared_preload_libraries') END,
+    'rds_extensions', current_setting('rds.extensions', true),
+    'rds_allowed_extensions', current_setting('rds.allowed_extensions', true),
+    'cron_database', current_setting('cron.database_name', true),
+    'schemas', coalesce((
+        SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))
+        FROM pg_namespace
+        WHERE nspname = 'public' OR $1::jsonb -> 'schemas' ? nspname::text), '{}'),
+    'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
+    'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),
+    'offered', CASE WHEN EXISTS (SELECT FROM unsettled) THEN coalesce((
+        SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
+        WHERE lower(o.name) IN (SELECT n.name FROM needed AS n)), '[]') END,
+    'paths', coalesce((
+        SELECT jsonb_agg(jsonb_build_object(
+            'name', i.name, 'target', p.target, 'reachable', p.path IS NOT NULL))
+        FROM installed AS i
+        JOIN unsettled AS u ON u.name = lower(i.name)
+        JOIN available AS a ON a.name = i.name
+        CROSS JOIN LATERAL pg_extension_update_paths(i.name::name) AS p
+        WHERE p.source = i.version), '[]')
+)::text

@@ -1,0 +1,391 @@
+//! What must change: pure, from what is wanted and what was observed; displays as its SQL.
+//!
+//! Never awaits, never reads a clock, an environment variable or a client. Only names and versions
+//! that the server itself listed get from here into a statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+
+use crate::observed::{Installed, Observed, Offered};
+use crate::problem::{Problem, listed};
+use crate::request::{DowngradePolicy, Wanted, WantedExtension};
+use crate::sql::{Identifier, Literal};
+use crate::version::{self, Target};
+
+/// Everything to be done in one database, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The statements.
+    pub steps: Vec<Step>,
+    /// What was asked for and is let be, in words for `Changes`.
+    pub kept: Vec<Kept>,
+    /// The extensions of the map, as the server spells them.
+    pub names: BTreeSet<String>,
+}
+
+/// One statement. Displays as SQL; [`Step::change`] says it in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A schema that an extension shall go into is missing.
+    CreateSchema {
+        /// Its name.
+        schema: String,
+    },
+    /// The extension is missing.
+    Create {
+        /// Its name.
+        name: String,
+        /// The version to create.
+        version: String,
+        /// Where to; `None` where the extension prescribes it.
+        schema: Option<String>,
+        /// The entry of the map that requires it, where the map does not list it.
+        required_by: Option<String>,
+    },
+    /// The extension has another version.
+    Update {
+        /// Its name.
+        name: String,
+        /// The version there is.
+        from: String,
+        /// The version wanted.
+        to: String,
+    },
+    /// The extension is in another schema.
+    Move {
+        /// Its name.
+        name: String,
+        /// The schema wanted.
+        to: String,
+    },
+}
+
+/// An exact version that was asked for and that `DowngradePolicy: Keep` lets be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The extension.
+    pub name: String,
+    /// What is installed.
+    pub installed: String,
+    /// What was asked for.
+    pub wanted: String,
+}
+
+impl Display for Step {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateSchema { schema } => write!(out, "CREATE SCHEMA {}", Identifier(schema)),
+            Self::Create { name, version, schema, .. } => {
+                write!(out, "CREATE EXTENSION {}", Identifier(name))?;
+                if let Some(schema) = schema {
+                    write!(out, " SCHEMA {}", Identifier(schema))?;
+                }
+                write!(out, " VERSION {}", Literal(version))
+            }
+            Self::Update { name, to, .. } => {
+                write!(out, "ALTER EXTENSION {} UPDATE TO {}", Identifier(name), Literal(to))
+            }
+            Self::Move { name, to } => {
+                write!(out, "ALTER EXTENSION {} SET SCHEMA {}", Identifier(name), Identifier(to))
+            }
+        }
+    }
+}
+
+impl Step {
+    /// The change in words, for `Changes`; `None` where nobody asked for it by name.
+    pub fn change(&self) -> Option<String> {
+        match self {
+            Self::CreateSchema { .. } => None,
+            Self::Create { name, version, required_by: None, .. } => {
+                Some(format!("created {name} {version}"))
+            }
+            Self::Create { name, version, required_by: Some(by), .. } => {
+                Some(format!("created {name} {version} (required by {by})"))
+            }
+            Self::Update { name, from, to } => Some(format!("updated {name} {from} to {to}")),
+            Self::Move { name, to } => Some(format!("moved {name} to {to}")),
+        }
+    }
+
+    /// The line of the log that announces it.
+    pub fn announcement(&self) -> String {
+        match self {
+            Self::CreateSchema { schema } => format!("Creating schema {schema} ..."),
+            Self::Create { name, version, .. } => {
+                format!("Installing plugin {name} version {version} ...")
+            }
+            Self::Update { name, from, to } => {
+                format!("Updating plugin {name} from version {from} to {to} ...")
+            }
+            Self::Move { name, to } => format!("Moving plugin {name} to schema {to} ..."),
+        }
+    }
+}
+
+impl Display for Kept {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let Self { name, installed, wanted } = self;
+        write!(out, "kept {name} {installed} (no update path to {wanted})")
+    }
+}
+
+/// Decides what must change.
+///
+/// # Errors
+/// Every problem of the whole map.
+pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> {
+    let mut planner = Planner {
+        observed,
+        downgrade: wanted.downgrade,
+        goals: BTreeMap::new(),
+        visited: BTreeSet::new(),
+        schemas: BTreeSet::new(),
+        plan: Plan::default(),
+        problems: Vec::new(),
+    };
+    planner.resolve(wanted);
+    for name in planner.goals.keys().copied().collect::<Vec<_>>() {
+        planner.visit(name, None);
+    }
+    planner.refuse_read_only();
+    let Planner { mut plan, problems, goals, .. } = planner;
+    plan.names = goals.keys().map(ToString::to_string).collect();
+    if problems.is_empty() { Ok(plan) } else { Err(problems) }
+}
+
+struct Planner<'a> {
+    observed: &'a Observed,
+    downgrade: DowngradePolicy,
+    /// By the server's spelling.
+    goals: BTreeMap<&'a str, &'a WantedExtension>,
+    visited: BTreeSet<&'a str>,
+    /// The schemas that steps of the plan create.
+    schemas: BTreeSet<&'a str>,
+    plan: Plan,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Planner<'a> {
+    /// Finds each key of the map in the server's own list.
+    fn resolve(&mut self, wanted: &'a Wanted) {
+        let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
+        for (key, extension) in &wanted.extensions {
+            let name = match self.spelled(key) {
+                Ok(name) => name,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    continue;
+                }
+            };
+            if let Some(other) = keys.insert(name, key) {
+                self.problems.push(Problem::SameExtension {
+                    name: name.to_owned(),
+                    keys: [other.to_owned(), key.clone()],
+                });
+            }
+            self.goals.insert(name, extension);
+        }
+    }
+
+    /// The server's spelling of a key: exactly first, then without regard to case.
+    fn spelled(&self, key: &str) -> Result<&'a str, Problem> {
+        let observed = self.observed;
+        if let Some(name) = observed.names().find(|name| *name == key) {
+            return Ok(name);
+        }
+        let alike: Vec<_> =
+            observed.names().filter(|name| name.eq_ignore_ascii_case(key)).collect();
+        match alike.as_slice() {
+            [name] => Ok(name),
+            [] => Err(Problem::unknown_extension(key, observed)),
+            _ => Err(Problem::Ambiguous { key: key.to_owned(), names: listed(alike) }),
+        }
+    }
+
+    /// Plans one extension after everything that it requires.
+    fn visit(&mut self, name: &'a str, required_by: Option<&'a str>) {
+        if !self.visited.insert(name) {
+            return;
+        }
+        let goal = self.goals.get(name).copied();
+        match (self.observed.installed(name), goal) {
+            (Some(installed), Some(goal)) => self.settle(installed, goal),
+            (Some(_), None) => {}
+            (None, goal) => self.create(name, goal, required_by),
+        }
+    }
+
+    fn create(
+        &mut self,
+        name: &'a str,
+        goal: Option<&'a WantedExtension>,
+        required_by: Option<&'a str>,
+    ) {
+        let observed = self.observed;
+        let Some(default) = observed.available.get(name) else {
+            // Its files are not there; only a requirement gets here, `resolve` refuses the others.
+            self.problems.push(Problem::missing_requirement(name, required_by, observed));
+            return;
+        };
+        let version = match version::to_create(
+            goal.map(|goal| &goal.version),
+            default.as_deref(),
+            name,
+            observed,
+        ) {
+            Ok(version) => version,
+            Err(problem) => {
+                self.problems.push(problem);
+                return;
+            }
+        };
+        self.visit_requirements(name, version);
+        self.refuse_forbidden(name, version);
+        let schema = self.schema_to_create(version, goal.and_then(|goal| goal.schema.as_deref()));
+        self.plan.steps.push(Step::Create {
+            name: name.to_owned(),
+            version: version.version.clone(),
+            schema: schema.map(ToOwned::to_owned),
+            required_by: required_by.filter(|_| goal.is_none()).map(ToOwned::to_owned),
+        });
+    }
+
+    fn settle(&mut self, installed: &'a Installed, goal: &'a WantedExtension) {
+        let name = installed.name.as_str();
+        let move_to = goal.schema.as_deref().filter(|schema| *schema != installed.schema);
+        let target = match version::to_update(&goal.version, installed, self.observed) {
+            Ok(target) => target,
+            Err(problem) => {
+                self.problems.push(problem);
+                Target::Settled
+            }
+        };
+        let target = match target {
+            Target::Unreachable(wanted) if self.downgrade == DowngradePolicy::Keep => {
+                self.plan.kept.push(Kept {
+                    name: name.to_owned(),
+                    installed: installed.version.clone(),
+                    wanted: wanted.to_owned(),
+                });
+                None
+            }
+            Target::Unreachable(wanted) => {
+                self.problems.push(Problem::no_update_path(installed, wanted, self.observed));
+                None
+            }
+            Target::Update(to) => Some(to),
+            Target::Settled => None,
+        };
+        if (target.is_some() || move_to.is_some()) && !installed.owned {
+            self.problems.push(Problem::NotOwner {
+                name: name.to_owned(),
+                role: self.observed.role.clone(),
+            });
+        }
+        if let Some(schema) = move_to {
+            self.move_to(installed, schema);
+        }
+        if let Some(to) = target {
+            if let Some(offered) = self.observed.offered(name).find(|offered| offered.version == to)
+            {
+                self.visit_requirements(name, offered);
+                self.refuse_forbidden(name, offered);
+            }
+            self.plan.steps.push(Step::Update {
+                name: name.to_owned(),
+                from: installed.version.clone(),
+                to: to.to_owned(),
+            });
+        }
+    }
+
+    fn move_to(&mut self, installed: &'a Installed, schema: &'a str) {
+        if !installed.relocatable {
+            self.problems.push(Problem::NotRelocatable {
+                name: installed.name.clone(),
+                schema: installed.schema.clone(),
+                wanted: schema.to_owned(),
+            });
+            return;
+        }
+        self.ensure_schema(schema);
+        if self.observed.schemas.get(schema) == Some(&false) {
+            self.refuse_schema(&installed.name, schema);
+        }
+        self.plan.steps.push(Step::Move { name: installed.name.clone(), to: schema.to_owned() });
+    }
+
+    fn visit_requirements(&mut self, name: &'a str, version: &'a Offered) {
+        for requirement in version.requires.iter().flatten() {
+            self.visit(requirement, Some(name));
+        }
+    }
+
+    /// The `SCHEMA` clause: none where the extension prescribes its schema.
+    fn schema_to_create(
+        &mut self,
+        version: &'a Offered,
+        wanted: Option<&'a str>,
+    ) -> Option<&'a str> {
+        match (version.schema.as_deref(), wanted) {
+            (Some(prescribed), Some(wanted)) if prescribed != wanted => {
+                self.problems.push(Problem::PrescribedSchema {
+                    name: version.name.clone(),
+                    schema: prescribed.to_owned(),
+                    wanted: wanted.to_owned(),
+                });
+                None
+            }
+            (Some(_), _) => None,
+            (None, wanted) => {
+                let schema = wanted.unwrap_or("public");
+                self.ensure_schema(schema);
+                // A trusted extension's script runs as the superuser; an ordinary one as us.
+                if self.observed.schemas.get(schema) == Some(&false) && !version.superuser {
+                    self.refuse_schema(&version.name, schema);
+                }
+                Some(schema)
+            }
+        }
+    }
+
+    fn refuse_schema(&mut self, name: &str, schema: &str) {
+        self.problems.push(Problem::SchemaForbidden {
+            name: name.to_owned(),
+            schema: schema.to_owned(),
+            role: self.observed.role.clone(),
+        });
+    }
+
+    fn ensure_schema(&mut self, schema: &'a str) {
+        // The server answers for `pg_catalog`, which the look does not list.
+        if self.observed.schemas.contains_key(schema) || schema == "pg_catalog" {
+            return;
+        }
+        if self.schemas.insert(schema) {
+            if !self.observed.superuser && !self.observed.may_create {
+                self.problems.push(Problem::MayNotCreateSchema {
+                    schema: schema.to_owned(),
+                    role: self.observed.role.clone(),
+                    database: self.observed.database.clone(),
+                });
+            }
+            self.plan.steps.push(Step::CreateSchema { schema: schema.to_owned() });
+        }
+    }
+
+    /// What the role or the parameter group would not let through.
+    fn refuse_forbidden(&mut self, name: &'a str, version: &'a Offered) {
+        self.problems.extend(Problem::of_privileges(version, self.observed));
+        if self.observed.installed(name).is_none() {
+            self.problems.extend(Problem::of_parameter_group(name, self.observed));
+        }
+    }
+
+    fn refuse_read_only(&mut self) {
+        if self.observed.read_only && !self.plan.steps.is_empty() {
+            self.problems.push(Problem::ReadOnly { database: self.observed.database.clone() });
+        }
+    }
+}

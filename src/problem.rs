@@ -1,0 +1,339 @@
+//! What a plan refuses: one sentence each, with what the server has and what to do.
+
+use crate::nearest::did_you_mean;
+use crate::observed::{Installed, Observed, Offered};
+use crate::request::WantedVersion;
+
+/// Extensions that need a library loaded when the server starts, or their `CREATE EXTENSION` fails.
+/// Source: Amazon RDS user guide, and each extension's own documentation.
+const PRELOADED: [&str; 6] =
+    ["pg_cron", "pg_tle", "pg_transport", "pgaudit", "pglogical", "plrust"];
+
+/// One thing that stands between the map and the database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No extension of that name, in any case.
+    #[error("`{key}`: this server (PostgreSQL {server}) offers no such extension{suggestion}")]
+    UnknownExtension {
+        /// As the template has it.
+        key: String,
+        /// The server's version.
+        server: String,
+        /// `; did you mean ...?`, or nothing.
+        suggestion: String,
+    },
+    /// Several extensions differ from the key in case alone.
+    #[error("`{key}` could be {names}: spell it as the server does")]
+    Ambiguous {
+        /// As the template has it.
+        key: String,
+        /// Those it could be.
+        names: String,
+    },
+    /// Two keys, one extension.
+    #[error("`{}` and `{}` are the same extension, `{name}`: keep one of them", keys[0], keys[1])]
+    SameExtension {
+        /// The server's spelling.
+        name: String,
+        /// The template's spellings.
+        keys: [String; 2],
+    },
+    /// The server does not offer that version.
+    #[error("`{name}`: this server does not offer version `{wanted}`{offered}")]
+    VersionNotOffered {
+        /// The extension.
+        name: String,
+        /// As the template has it.
+        wanted: String,
+        /// `; it offers ...`.
+        offered: String,
+    },
+    /// The server knows the version, but cannot get there from the one installed.
+    #[error(
+        "`{name}`: {installed} is installed, and the server has no update path from it to \
+         {wanted}; {reachable}"
+    )]
+    NoUpdatePath {
+        /// The extension.
+        name: String,
+        /// The version there is.
+        installed: String,
+        /// The version wanted.
+        wanted: String,
+        /// What can be reached, and what to do.
+        reachable: String,
+    },
+    /// Something that the extension needs is not on the server.
+    #[error(
+        "`{required_by}` requires `{name}`, which this server does not offer: install the \
+             package that has it on the server, or leave `{required_by}` out"
+    )]
+    MissingRequirement {
+        /// What is not there.
+        name: String,
+        /// What needs it.
+        required_by: String,
+    },
+    /// The extension says where it goes.
+    #[error(
+        "`{name}` can only be installed in schema `{schema}`, not in `{wanted}`: leave `Schema` out"
+    )]
+    PrescribedSchema {
+        /// The extension.
+        name: String,
+        /// Where it goes.
+        schema: String,
+        /// As the template has it.
+        wanted: String,
+    },
+    /// It is installed, elsewhere, for good.
+    #[error(
+        "`{name}` is installed in schema `{schema}` and cannot be moved to `{wanted}` (it is not \
+         relocatable): ask for `{schema}`, or drop it by hand first"
+    )]
+    NotRelocatable {
+        /// The extension.
+        name: String,
+        /// Where it is.
+        schema: String,
+        /// As the template has it.
+        wanted: String,
+    },
+    /// CREATE on the schema is missing.
+    #[error(
+        "`{name}`: role `{role}` may not create objects in schema `{schema}`: GRANT CREATE ON SCHEMA, or ask for another `Schema`"
+    )]
+    SchemaForbidden {
+        /// The extension.
+        name: String,
+        /// Where it should go.
+        schema: String,
+        /// Who we are.
+        role: String,
+    },
+    /// CREATE on the database is missing, and a schema too.
+    #[error(
+        "schema `{schema}` does not exist, and role `{role}` may not create it: GRANT CREATE ON DATABASE `{database}`, or create the schema by hand"
+    )]
+    MayNotCreateSchema {
+        /// The schema.
+        schema: String,
+        /// Who we are.
+        role: String,
+        /// Where we are.
+        database: String,
+    },
+    /// Only a superuser may.
+    #[error(
+        "`{name}` {version} may be installed by a superuser only (it is not trusted), and role \
+         `{role}` is none: use a secret of one, on RDS of a member of `rds_superuser`"
+    )]
+    NeedsSuperuser {
+        /// The extension.
+        name: String,
+        /// The version.
+        version: String,
+        /// Who we are.
+        role: String,
+    },
+    /// It is trusted, but CREATE on the database is missing.
+    #[error(
+        "`{name}`: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE `{database}`"
+    )]
+    MayNotCreate {
+        /// The extension.
+        name: String,
+        /// Who we are.
+        role: String,
+        /// Where we are.
+        database: String,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "`{name}` is installed and not owned by role `{role}`, which therefore cannot change it: use a secret of its owner"
+    )]
+    NotOwner {
+        /// The extension.
+        name: String,
+        /// Who we are.
+        role: String,
+    },
+    /// A library is not loaded.
+    #[error(
+        "`{name}` needs its library in `shared_preload_libraries` (it has: {libraries}): add it in \
+         the parameter group and reboot the instance first"
+    )]
+    NotPreloaded {
+        /// The extension, and its library.
+        name: String,
+        /// The setting.
+        libraries: String,
+    },
+    /// `pg_cron` lives in one database only.
+    #[error(
+        "`pg_cron` can only be installed in database `{cron_database}` (`cron.database_name`), not \
+         in `{database}`: set `Databases`, or the parameter"
+    )]
+    CronDatabase {
+        /// The one database.
+        cron_database: String,
+        /// Where we are.
+        database: String,
+    },
+    /// The parameter group blocks it.
+    #[error(
+        "`{name}`: This extension is not specified in \"rds.allowed_extensions\" (it has: {allowed}): add it in the parameter group"
+    )]
+    NotAllowed {
+        /// The extension.
+        name: String,
+        /// The setting.
+        allowed: String,
+    },
+    /// The engine does not support it.
+    #[error(
+        "`{name}` is not in \"rds.extensions\", the list of what this engine version supports: upgrade the engine, or leave it out"
+    )]
+    NotSupported {
+        /// The extension.
+        name: String,
+    },
+    /// Nothing can be written here.
+    #[error(
+        "database `{database}` is read-only (SQLSTATE 25006): point `Host` at the writer, not at a \
+         reader endpoint, and see that `default_transaction_read_only` is off"
+    )]
+    ReadOnly {
+        /// Where we are.
+        database: String,
+    },
+}
+
+impl Problem {
+    pub(crate) fn unknown_extension(key: &str, observed: &Observed) -> Self {
+        Self::UnknownExtension {
+            key: key.to_owned(),
+            server: observed.short_version().to_owned(),
+            suggestion: did_you_mean(key, observed.names()),
+        }
+    }
+
+    pub(crate) fn version_not_offered(
+        name: &str,
+        wanted: &WantedVersion,
+        observed: &Observed,
+    ) -> Self {
+        let mut versions: Vec<&str> =
+            observed.offered(name).map(|offered| offered.version.as_str()).collect();
+        versions.sort_unstable_by(|a, b| crate::version::rank(b, a));
+        Self::VersionNotOffered {
+            name: name.to_owned(),
+            wanted: wanted.to_string(),
+            offered: if versions.is_empty() {
+                String::new()
+            } else {
+                format!("; it offers {}", listed(versions))
+            },
+        }
+    }
+
+    pub(crate) fn no_update_path(installed: &Installed, wanted: &str, observed: &Observed) -> Self {
+        let mut reachable: Vec<&str> = observed
+            .targets(&installed.name)
+            .filter(|(_, reachable)| *reachable)
+            .map(|(version, _)| version)
+            .collect();
+        reachable.sort_unstable_by(|a, b| crate::version::rank(b, a));
+        Self::NoUpdatePath {
+            name: installed.name.clone(),
+            installed: installed.version.clone(),
+            wanted: wanted.to_owned(),
+            reachable: if reachable.is_empty() {
+                "no other version can be reached from it: ask for the installed one, or for `any`"
+                    .to_owned()
+            } else {
+                format!("it can be updated to {}", listed(reachable))
+            },
+        }
+    }
+
+    pub(crate) fn missing_requirement(
+        name: &str,
+        required_by: Option<&str>,
+        observed: &Observed,
+    ) -> Self {
+        required_by.map_or_else(
+            || Self::unknown_extension(name, observed),
+            |by| Self::MissingRequirement { name: name.to_owned(), required_by: by.to_owned() },
+        )
+    }
+
+    /// What the role may not do.
+    pub(crate) fn of_privileges(version: &Offered, observed: &Observed) -> Option<Self> {
+        if observed.superuser || observed.delegated || !version.superuser {
+            return None;
+        }
+        let role = observed.role.clone();
+        let name = version.name.clone();
+        if !version.trusted {
+            return Some(Self::NeedsSuperuser { name, version: version.version.clone(), role });
+        }
+        let database = observed.database.clone();
+        (!observed.may_create).then_some(Self::MayNotCreate { name, role, database })
+    }
+
+    /// What the server's settings would not let through.
+    pub(crate) fn of_parameter_group(name: &str, observed: &Observed) -> Vec<Self> {
+        let mut problems = Vec::new();
+        let words = |setting: &str| -> Vec<String> {
+            setting.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect()
+        };
+        let has = |setting: &str, word: &str| words(setting).iter().any(|other| other == word);
+        if let Some(libraries) = &observed.libraries
+            && PRELOADED.contains(&name)
+            && !has(libraries, name)
+        {
+            problems.push(Self::NotPreloaded {
+                name: name.to_owned(),
+                libraries: listed(words(libraries).iter().map(String::as_str)),
+            });
+        }
+        if let Some(cron_database) = &observed.cron_database
+            && name == "pg_cron"
+            && *cron_database != observed.database
+        {
+            problems.push(Self::CronDatabase {
+                cron_database: cron_database.clone(),
+                database: observed.database.clone(),
+            });
+        }
+        if let Some(allowed) = &observed.rds_allowed_extensions
+            && !allowed.trim().is_empty()
+            && !has(allowed, name)
+            && !has(allowed, "*")
+        {
+            problems.push(Self::NotAllowed {
+                name: name.to_owned(),
+                allowed: listed(words(allowed).iter().map(String::as_str)),
+            });
+        }
+        if let Some(supported) = &observed.rds_extensions
+            && !supported.is_empty()
+            && !has(supported, name)
+        {
+            problems.push(Self::NotSupported { name: name.to_owned() });
+        }
+        problems
+    }
+}
+
+/// `` `a`, `b` ``, or `nothing`; long lists end early.
+pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let mut quoted: Vec<String> = words.iter().take(MOST).map(|word| format!("`{word}`")).collect();
+    if words.len() > MOST {
+        quoted.push(format!("and {} more", words.len() - MOST));
+    }
+    if quoted.is_empty() { "nothing".to_owned() } else { quoted.join(", ") }
+}

@@ -1,0 +1,1 @@
+SELECT jsonb_agg(jsonb_build_array(extname, extversion) ORDER BY extname) FROM pg_extension

@@ -1,0 +1,88 @@
+//! Which server, with which credentials: the template's word before the secret's.
+
+use crate::request::{Place, SslMode};
+use crate::secret::{Credentials, Password};
+
+/// `PostgreSQL`'s port.
+const DEFAULT_PORT: u16 = 5432;
+
+/// The database that every server has.
+const DEFAULT_DATABASE: &str = "postgres";
+
+/// A server and everything needed to get in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name or address.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// The role to log in as.
+    pub username: String,
+    /// Its password.
+    pub password: Password,
+    /// The database to install in.
+    pub database: String,
+    /// How the server proves who it is.
+    pub ssl_mode: SslMode,
+    /// Extra roots to trust, as PEM text.
+    pub ssl_root_cert: Option<String>,
+}
+
+/// What neither the template nor the secret says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No host.
+    #[error(
+        "neither the secret nor the template says which server: set `Host` (the secret that RDS \
+         manages itself, or one whose attachment is deleted, holds no host)"
+    )]
+    NoHost,
+    /// A host that cannot be one.
+    #[error("`Host` must be the DNS name or the address of a server, not a path or a list")]
+    BadHost,
+    /// No role.
+    #[error("neither the secret nor the template says which role: set `Username`")]
+    NoUsername,
+    /// A port that cannot be one.
+    #[error("the secret's `port` is not a number from 1 to 65535: mend it, or set `Port`")]
+    BadPort,
+}
+
+/// Puts the template's word and the secret's together.
+///
+/// # Errors
+/// Everything that is missing.
+pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let host = place.host.clone().or(credentials.host);
+    match &host {
+        None => problems.push(Problem::NoHost),
+        Some(host) if host.contains(['/', ',', ' ']) => problems.push(Problem::BadHost),
+        Some(_) => {}
+    }
+    let username = place.username.clone().or(credentials.username);
+    if username.is_none() {
+        problems.push(Problem::NoUsername);
+    }
+    let port = match (place.port, credentials.port.as_deref()) {
+        (Some(port), _) => port,
+        (None, None) => DEFAULT_PORT,
+        (None, Some(text)) => text.trim().parse().unwrap_or(0),
+    };
+    if port == 0 {
+        problems.push(Problem::BadPort);
+    }
+    match (host, username) {
+        (Some(host), Some(username)) if problems.is_empty() => Ok(Target {
+            host,
+            port,
+            username,
+            password: credentials.password,
+            database: (place.database.clone().or(credentials.database))
+                .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+            ssl_mode: place.ssl_mode,
+            ssl_root_cert: place.ssl_root_cert.clone(),
+        }),
+        _ => Err(problems),
+    }
+}
