@@ -20,13 +20,15 @@ WITH RECURSIVE wanted AS MATERIALIZED (
 ), unsettled AS MATERIALIZED (
     SELECT w.name
     FROM wanted AS w
-    WHERE NOT EXISTS (
-        SELECT FROM installed AS i LEFT JOIN available AS a ON a.name = i.name
-        WHERE lower(i.name) = w.name
-          AND CASE w.kind WHEN 'any' THEN true
+    WHERE NOT EXISTS (SELECT FROM installed AS i WHERE lower(i.name) = w.name)
+       OR EXISTS (
+        SELECT FROM available AS a LEFT JOIN installed AS i ON i.name = a.name
+        WHERE lower(a.name) = w.name
+          AND CASE w.kind WHEN 'any' THEN i.name IS NOT NULL
                           WHEN 'latest' THEN i.version = a.default_version
                           WHEN 'exact' THEN i.version = w.version
-                          ELSE starts_with(i.version, w.version) END)
+                          ELSE starts_with(i.version, w.version)
+                               AND i.version !~ 'next|dev|unpackaged' END IS NOT TRUE)
 ), offered AS MATERIALIZED (
     SELECT v.name::text COLLATE "C" AS name, v.version, v.superuser, v.trusted, v.relocatable,
            v.schema, v.requires

@@ -464,9 +464,11 @@ impl Reader<'_> {
         let choice = words.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
         if choice.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            let (last, others) =
+                allowed.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
             self.problems.push(Problem::NotAllowed {
                 name,
-                allowed: allowed.join(" or "),
+                allowed: format!("{} or {last}", others.join(", ")),
                 suggestion: did_you_mean(&value, words.iter().map(|(word, _)| *word)),
                 value,
             });

@@ -1,0 +1,192 @@
+//! Properties of the planner, over random maps on a small model of a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfn_postgres_extensions::observed::Observed;
+use cfn_postgres_extensions::plan::{Step, plan};
+use cfn_postgres_extensions::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
+use proptest::prelude::*;
+use serde_json::json;
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const VERSIONS: [&str; 4] = ["1.0", "1.1", "1.10", "2.0"];
+
+/// A server: each extension requires some of those before it, and updates lead upwards only.
+#[derive(Debug, Clone)]
+struct Server {
+    requires: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    defaults: BTreeMap<&'static str, &'static str>,
+    relocatable: BTreeMap<&'static str, bool>,
+    installed: BTreeMap<String, (String, String)>,
+    schemas: BTreeSet<String>,
+}
+
+impl Server {
+    fn observed(&self) -> Observed {
+        let offered = |name: &'static str| {
+            VERSIONS.iter().map(move |version| {
+                json!({ "name": name, "version": version, "superuser": false, "trusted": false,
+                        "relocatable": self.relocatable[name], "schema": null,
+                        "requires": self.requires[name] })
+            })
+        };
+        let installed = self.installed.iter().map(|(name, (version, schema))| {
+            json!({ "name": name, "version": version, "schema": schema, "owned": true,
+                    "relocatable": self.relocatable[name.as_str()] })
+        });
+        let paths = self.installed.iter().flat_map(|(name, (from, _))| {
+            VERSIONS.iter().filter(move |to| *to != from).map(move |to| {
+                json!({ "name": name, "target": to, "reachable": order(from) < order(to) })
+            })
+        });
+        serde_json::from_value(json!({
+            "database": "model", "server_version": "15.8", "role": "r", "superuser": true,
+            "delegated": false, "may_create": true, "read_only": false, "libraries": null,
+            "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
+            "schemas": self.schemas.iter().map(|schema| (schema, true)).collect::<BTreeMap<_, _>>(),
+            "installed": installed.collect::<Vec<_>>(),
+            "available": self.defaults,
+            "offered": NAMES.into_iter().flat_map(offered).collect::<Vec<_>>(),
+            "paths": paths.collect::<Vec<_>>(),
+        }))
+        .expect("a server")
+    }
+
+    /// Does what the statement does on a real server, and fails where that would.
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::CreateSchema { schema } => {
+                assert!(self.schemas.insert(schema.clone()), "the schema exists: {step}");
+            }
+            Step::Create { name, version, schema, .. } => {
+                let schema = schema.clone().expect("nothing prescribes a schema here");
+                assert!(self.schemas.contains(&schema), "no such schema: {step}");
+                for requirement in &self.requires[name.as_str()] {
+                    assert!(
+                        self.installed.contains_key(*requirement),
+                        "{step} needs {requirement}"
+                    );
+                }
+                let entry = (version.clone(), schema);
+                assert!(self.installed.insert(name.clone(), entry).is_none(), "installed: {step}");
+            }
+            Step::Update { name, from, to } => {
+                let (version, _) = self.installed.get_mut(name).expect("installed");
+                assert_eq!(version, from);
+                assert!(order(from) < order(to), "no path: {step}");
+                version.clone_from(to);
+            }
+            Step::Move { name, to } => {
+                assert!(self.relocatable[name.as_str()], "not relocatable: {step}");
+                assert!(self.schemas.contains(to), "no such schema: {step}");
+                self.installed.get_mut(name).expect("installed").1.clone_from(to);
+            }
+        }
+    }
+}
+
+fn order(version: &str) -> usize {
+    VERSIONS.iter().position(|other| *other == version).expect("a version of the model")
+}
+
+fn a_version() -> impl Strategy<Value = WantedVersion> {
+    let version = || prop::sample::select(&VERSIONS[..]).prop_map(ToOwned::to_owned);
+    prop_oneof![
+        Just(WantedVersion::Any),
+        Just(WantedVersion::Latest),
+        version().prop_map(WantedVersion::Exact),
+        prop::sample::select(vec!["1.", "1.1", "2."])
+            .prop_map(|start| WantedVersion::StartsWith(start.to_owned())),
+    ]
+}
+
+fn a_wish() -> impl Strategy<Value = Wanted> {
+    let schema = prop::option::of(prop::sample::select(vec!["public", "ext", "other"]));
+    let extension = (a_version(), schema).prop_map(|(version, schema)| WantedExtension {
+        version,
+        schema: schema.map(ToOwned::to_owned),
+    });
+    let names = prop::sample::select(vec!["a", "B", "c", "D", "e"]).prop_map(ToOwned::to_owned);
+    let policy = prop_oneof![Just(DowngradePolicy::Fail), Just(DowngradePolicy::Keep)];
+    (prop::collection::btree_map(names, extension, 0..5), policy)
+        .prop_map(|(extensions, downgrade)| Wanted { extensions, downgrade })
+}
+
+prop_compose! {
+    fn a_server()(
+        requires in prop::collection::vec(prop::collection::btree_set(0..5usize, 0..3), 5),
+        defaults in prop::collection::vec(prop::sample::select(&VERSIONS[..]), 5),
+        relocatable in prop::collection::vec(any::<bool>(), 5),
+        installed in prop::collection::vec(prop::option::of(prop::sample::select(&VERSIONS[..])), 5),
+    ) -> Server {
+        let requires: BTreeMap<_, BTreeSet<_>> = NAMES.into_iter().zip(requires).enumerate()
+            .map(|(index, (name, set))| {
+                (name, set.into_iter().filter(|other| *other < index).map(|other| NAMES[other]).collect())
+            })
+            .collect();
+        let mut server = Server {
+            defaults: NAMES.into_iter().zip(defaults).collect(),
+            relocatable: NAMES.into_iter().zip(relocatable).collect(),
+            installed: BTreeMap::new(),
+            schemas: BTreeSet::from(["public".to_owned()]),
+            requires,
+        };
+        for (name, version) in NAMES.into_iter().zip(installed) {
+            let complete = server.requires[name].iter().all(|other| server.installed.contains_key(*other));
+            if let (Some(version), true) = (version, complete) {
+                server.installed.insert(name.to_owned(), (version.to_owned(), "public".to_owned()));
+            }
+        }
+        server
+    }
+}
+
+/// Whether an entry of the map is as wanted.
+fn fulfilled(server: &Server, name: &str, wanted: &WantedExtension, keep: bool) -> bool {
+    let Some((version, schema)) = server.installed.get(name) else { return false };
+    let placed = wanted.schema.as_ref().is_none_or(|wanted| wanted == schema);
+    let versioned = match &wanted.version {
+        WantedVersion::Any => true,
+        WantedVersion::Latest => version == server.defaults[name],
+        WantedVersion::Exact(exact) => exact == version || keep,
+        WantedVersion::StartsWith(start) => version.starts_with(start.as_str()),
+    };
+    placed && versioned
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_plan_leaves_nothing_to_do_and_touches_only_what_is_named(
+        server in a_server(),
+        wanted in a_wish(),
+    ) {
+        let Ok(planned) = plan(&wanted, &server.observed()) else { return Ok(()) };
+        let mut after = server.clone();
+        planned.steps.iter().for_each(|step| after.run(step));
+
+        let keep = wanted.downgrade == DowngradePolicy::Keep;
+        for (key, extension) in &wanted.extensions {
+            let name = key.to_lowercase();
+            prop_assert!(planned.names.contains(&name));
+            prop_assert!(fulfilled(&after, &name, extension, keep), "{} in {:?}", key, after);
+        }
+        for (name, before) in &server.installed {
+            if !planned.names.contains(name) {
+                prop_assert_eq!(after.installed.get(name), Some(before), "untouched");
+            }
+        }
+        for name in after.installed.keys() {
+            let required = planned.steps.iter().any(|step| matches!(
+                step, Step::Create { name: other, required_by: Some(_), .. } if other == name));
+            prop_assert!(server.installed.contains_key(name) || planned.names.contains(name) || required);
+        }
+
+        let again = plan(&wanted, &after.observed()).map_err(|problems| {
+            TestCaseError::fail(format!("refused the second time: {problems:?}"))
+        })?;
+        prop_assert_eq!(again.steps, vec![]);
+        prop_assert_eq!(again.names, planned.names);
+    }
+}

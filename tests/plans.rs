@@ -1,0 +1,421 @@
+//! Every step a plan can have, as SQL and in words, and every sentence it can refuse with.
+//!
+//! One snapshot each, `tests/snapshots/`: read it as the operator would. After a change that is
+//! meant, `INSTA_UPDATE=always cargo test --test plans` writes it anew.
+
+use std::fmt::Write;
+
+use cfn_postgres_extensions::observed::Observed;
+use cfn_postgres_extensions::plan::{Step, plan};
+use cfn_postgres_extensions::request::Request;
+use serde_json::{Value, json};
+
+/// A server of the kind most stories play on.
+fn server() -> Value {
+    let offered = |name: &str, version: &str, requires: &[&str]| {
+        json!({ "name": name, "version": version, "superuser": true, "trusted": true,
+                "relocatable": true, "schema": null, "requires": requires })
+    };
+    let mut offered = vec![
+        offered("cube", "1.4", &[]),
+        offered("cube", "1.5", &[]),
+        offered("earthdistance", "1.1", &["cube"]),
+        offered("hstore", "1.4", &[]),
+        offered("hstore", "1.8", &[]),
+        offered("pgcrypto", "1.3", &[]),
+        offered("pg_cron", "1.6", &[]),
+        offered("postgis", "3.3.2", &[]),
+        offered("postgis", "3.3.2next", &[]),
+        offered("postgis", "3.3.10", &[]),
+        offered("postgis", "3.3.9", &[]),
+        offered("postgis", "unpackaged", &[]),
+        offered("postgis_topology", "3.3.2", &["postgis"]),
+        offered("broken", "1.0", &["nowhere"]),
+        offered("Mixed", "1", &[]),
+        offered("mixed", "1", &[]),
+        offered("Odd\"Name", "1'0", &[]),
+    ];
+    for (name, key, value) in [
+        ("postgis", "trusted", json!(false)),
+        ("postgis_topology", "schema", json!("topology")),
+        ("pg_cron", "schema", json!("pg_catalog")),
+    ] {
+        for version in offered.iter_mut().filter(|version| version["name"] == name) {
+            version[key] = value.clone();
+        }
+    }
+    json!({
+        "database": "app",
+        "server_version": "15.8 (Debian 15.8-1)",
+        "role": "deployer",
+        "superuser": true,
+        "delegated": false,
+        "may_create": true,
+        "read_only": false,
+        "libraries": "",
+        "rds_extensions": null,
+        "rds_allowed_extensions": null,
+        "cron_database": null,
+        "schemas": { "public": true },
+        "installed": [installed("plpgsql", "1.0")],
+        "available": {
+            "broken": "1.0", "cube": "1.5", "earthdistance": "1.1", "hstore": "1.8",
+            "Mixed": "1", "mixed": "1", "Odd\"Name": "1'0", "pgcrypto": "1.3", "pg_cron": "1.6",
+            "plpgsql": "1.0", "postgis": "3.3.2", "postgis_topology": "3.3.2",
+        },
+        "offered": offered,
+        "paths": [],
+    })
+}
+
+fn installed(name: &str, version: &str) -> Value {
+    json!({ "name": name, "version": version, "schema": "public", "relocatable": true, "owned": true })
+}
+
+fn path(name: &str, target: &str, reachable: bool) -> Value {
+    json!({ "name": name, "target": target, "reachable": reachable })
+}
+
+/// What comes of `map` on [`server`] with `changes` to it: SQL and words, or the refusals.
+fn planned(map: Value, changes: Value) -> String {
+    planned_with(json!({ "DBSecret": "s", "PluginsMap": map }), changes)
+}
+
+fn planned_with(properties: Value, changes: Value) -> String {
+    let mut server = server();
+    for (key, value) in changes.as_object().expect("an object") {
+        server[key] = value.clone();
+    }
+    let observed: Observed = serde_json::from_value(server).expect("a server");
+    let request = match Request::read(properties.as_object()) {
+        Ok(request) => request,
+        Err(problems) => return lines("refused: ", problems),
+    };
+    match plan(&request.wanted, &observed) {
+        Ok(plan) => {
+            let steps = lines("", &plan.steps);
+            let words = plan.steps.iter().filter_map(Step::change);
+            steps + &lines("-- ", words) + &lines("-- ", &plan.kept)
+        }
+        Err(problems) => lines("refused: ", problems),
+    }
+}
+
+fn lines(start: &str, items: impl IntoIterator<Item = impl ToString>) -> String {
+    items.into_iter().fold(String::new(), |text, item| text + start + &item.to_string() + "\n")
+}
+
+/// Compares the story with the snapshot named after the test.
+#[track_caller]
+fn snapshot(name: &str, cases: Vec<(&str, String)>) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, story(cases));
+    });
+}
+
+fn story(cases: Vec<(&str, String)>) -> String {
+    cases.into_iter().fold(String::new(), |mut story, (title, text)| {
+        let _ = writeln!(
+            story,
+            "# {title}\n{}",
+            if text.is_empty() { "nothing to do\n" } else { &text }
+        );
+        story
+    })
+}
+
+#[test]
+fn steps() {
+    let none = || json!({});
+    let hstore =
+        |paths: Value| json!({ "installed": [installed("hstore", "1.4")], "paths": paths });
+    let reach = |version: &str| hstore(json!([path("hstore", version, true)]));
+    snapshot(
+        "steps",
+        vec![
+            ("an empty map", planned(json!({}), none())),
+            ("the example", planned(json!({ "PostGIS": "3.3.2", "pgcrypto": "1.3" }), none())),
+            ("any", planned(json!({ "hstore": "any", "cube": null, "pgcrypto": "" }), none())),
+            ("latest", planned(json!({ "hstore": "latest" }), none())),
+            ("a star, and the default matches", planned(json!({ "postgis": "3.3.*" }), none())),
+            ("a star, and the default does not", planned(json!({ "hstore": "1.4*" }), none())),
+            (
+                "a star picks the highest release",
+                planned(
+                    json!({ "postgis": "3.3.*" }),
+                    json!({ "available": { "postgis": "3.2" } }),
+                ),
+            ),
+            ("a requirement", planned(json!({ "earthdistance": "1.1" }), none())),
+            (
+                "a requirement that the map lists",
+                planned(json!({ "earthdistance": "1.1", "cube": "1.4" }), none()),
+            ),
+            (
+                "a requirement that is there",
+                planned(
+                    json!({ "earthdistance": "1.1" }),
+                    json!({ "installed": [installed("cube", "1.4")] }),
+                ),
+            ),
+            ("a prescribed schema", planned(json!({ "postgis_topology": "3.3.2" }), none())),
+            (
+                "a schema that is missing, for two",
+                planned(
+                    json!({ "cube": { "Schema": "Ext \"x\"" }, "hstore": { "Version": "1.8", "Schema": "Ext \"x\"" } }),
+                    none(),
+                ),
+            ),
+            (
+                "a schema that is there",
+                planned(
+                    json!({ "cube": { "Schema": "ext" } }),
+                    json!({ "schemas": { "public": true, "ext": true } }),
+                ),
+            ),
+            (
+                "a database without public",
+                planned(json!({ "cube": "1.5" }), json!({ "schemas": {} })),
+            ),
+            ("names that need quotes", planned(json!({ "Odd\"Name": "1'0" }), none())),
+            ("an update", planned(json!({ "hstore": "1.8" }), reach("1.8"))),
+            ("an update to the default", planned(json!({ "hstore": "latest" }), reach("1.8"))),
+            ("an update to a match", planned(json!({ "hstore": "1.8*" }), reach("1.8"))),
+            ("the version is there", planned(json!({ "HSTORE": "1.4" }), reach("1.8"))),
+            ("the version matches", planned(json!({ "hstore": "1.*" }), reach("1.8"))),
+            ("whatever is there", planned(json!({ "hstore": "any" }), reach("1.8"))),
+            (
+                "a move, and an update",
+                planned(json!({ "hstore": { "Version": "1.8", "Schema": "ext" } }), reach("1.8")),
+            ),
+            (
+                "a downgrade that is let be",
+                planned_with(
+                    json!({ "DBSecret": "s", "DowngradePolicy": "Keep", "PluginsMap": { "hstore": "1.8" } }),
+                    hstore(json!([path("hstore", "1.8", false)])),
+                ),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn refusals() {
+    let none = || json!({});
+    let plain = |changes: Value| {
+        let mut plain = json!({ "superuser": false, "libraries": null });
+        for (key, value) in changes.as_object().expect("an object") {
+            plain[key] = value.clone();
+        }
+        plain
+    };
+    let hstore =
+        |paths: Value| json!({ "installed": [installed("hstore", "1.8")], "paths": paths });
+    snapshot(
+        "refusals",
+        vec![
+            ("an unknown name", planned(json!({ "postgi": "1" }), none())),
+            ("an unknown name, nothing alike", planned(json!({ "timescaledb": "1" }), none())),
+            ("a name that is two", planned(json!({ "MIXED": "1" }), none())),
+            (
+                "two names that are one",
+                planned(json!({ "hstore": "1.8", "Hstore": "1.8" }), none()),
+            ),
+            ("a version not offered", planned(json!({ "HSTORE": "1.9" }), none())),
+            (
+                "a version that tries to be SQL",
+                planned(json!({ "hstore": "1'; DROP TABLE x; --" }), none()),
+            ),
+            ("no release matches", planned(json!({ "postgis": "3.4.*" }), none())),
+            ("only no releases match", planned(json!({ "postgis": "unpack*" }), none())),
+            (
+                "a downgrade",
+                planned(
+                    json!({ "hstore": "1.4" }),
+                    hstore(json!([path("hstore", "1.4", false), path("hstore", "1.9", true)])),
+                ),
+            ),
+            (
+                "a dead end",
+                planned(json!({ "hstore": "1.4" }), hstore(json!([path("hstore", "1.4", false)]))),
+            ),
+            (
+                "no path to a match",
+                planned(json!({ "hstore": "1.4*" }), hstore(json!([path("hstore", "1.4", false)]))),
+            ),
+            (
+                "no path to the default",
+                planned(
+                    json!({ "hstore": "latest" }),
+                    json!({ "installed": [installed("hstore", "2.0")], "paths": [path("hstore", "1.8", false)] }),
+                ),
+            ),
+            (
+                "an installed one, and a version nobody knows",
+                planned(json!({ "hstore": "9" }), hstore(json!([]))),
+            ),
+            ("a requirement that is not offered", planned(json!({ "broken": "1.0" }), none())),
+            (
+                "a schema that does not fit",
+                planned(json!({ "postgis_topology": { "Schema": "public" } }), none()),
+            ),
+            (
+                "a move that cannot be",
+                planned(
+                    json!({ "postgis": { "Schema": "ext" } }),
+                    json!({ "installed": [{ "name": "postgis", "version": "3.3.2", "schema": "public", "relocatable": false, "owned": true }] }),
+                ),
+            ),
+            (
+                "not trusted, not a superuser",
+                planned(json!({ "postgis": "3.3.2" }), plain(json!({}))),
+            ),
+            (
+                "the same on RDS",
+                planned(json!({ "postgis": "3.3.2" }), plain(json!({ "delegated": true }))),
+            ),
+            (
+                "trusted, but no CREATE",
+                planned(
+                    json!({ "hstore": { "Schema": "ext" } }),
+                    plain(json!({ "may_create": false })),
+                ),
+            ),
+            (
+                "a schema that we may not use",
+                planned(
+                    json!({ "hstore": { "Schema": "ext" } }),
+                    json!({ "installed": [installed("hstore", "1.8")], "schemas": { "ext": false } }),
+                ),
+            ),
+            (
+                "somebody else's",
+                planned(
+                    json!({ "hstore": "1.8" }),
+                    plain(json!({
+                        "installed": [{ "name": "hstore", "version": "1.4", "schema": "public", "relocatable": true, "owned": false }],
+                        "paths": [path("hstore", "1.8", true)],
+                    })),
+                ),
+            ),
+            (
+                "a library that is not loaded",
+                planned(
+                    json!({ "pg_cron": "1.6" }),
+                    json!({ "libraries": "pg_stat_statements, auto_explain" }),
+                ),
+            ),
+            (
+                "the wrong database for cron",
+                planned(
+                    json!({ "pg_cron": "1.6" }),
+                    json!({ "libraries": "pg_cron", "cron_database": "postgres" }),
+                ),
+            ),
+            (
+                "blocked by the parameter group",
+                planned(
+                    json!({ "hstore": "1.8" }),
+                    json!({ "rds_allowed_extensions": "postgis, pgcrypto" }),
+                ),
+            ),
+            (
+                "let through by the parameter group",
+                planned(json!({ "hstore": "1.8" }), json!({ "rds_allowed_extensions": "*" })),
+            ),
+            (
+                "not supported by the engine",
+                planned(
+                    json!({ "hstore": "1.8" }),
+                    json!({ "rds_extensions": "postgis,pgcrypto" }),
+                ),
+            ),
+            ("a reader", planned(json!({ "hstore": "1.8" }), json!({ "read_only": true }))),
+            (
+                "a reader with nothing to do",
+                planned(json!({ "plpgsql": "1.0" }), json!({ "read_only": true })),
+            ),
+            (
+                "all at once",
+                planned(
+                    json!({ "postgi": "1", "hstore": "7", "cube": "1.5" }),
+                    json!({ "read_only": true }),
+                ),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn refused_properties() {
+    let read = |mut properties: Value| {
+        for (key, value) in [("DBSecret", json!("s")), ("PluginsMap", json!({}))] {
+            if properties.get(key).is_none() {
+                properties[key] = value;
+            }
+        }
+        planned_with(properties, json!({}))
+    };
+    let map = |map: Value| read(json!({ "PluginsMap": map }));
+    snapshot(
+        "refused_properties",
+        vec![
+            ("nothing", planned_with(json!({}), json!({}))),
+            (
+                "everything as a string",
+                read(
+                    json!({ "ServiceTimeout": "900", "Port": "5432", "DryRun": "FALSE", "Trigger": "7", "ServiceToken": "arn" }),
+                ),
+            ),
+            (
+                "everything native",
+                read(
+                    json!({ "ServiceTimeout": 900, "Port": 5432, "DryRun": true, "Trigger": [7], "Databases": ["a,b"] }),
+                ),
+            ),
+            (
+                "empty parameters",
+                read(
+                    json!({ "Host": "", "Port": "", "Databases": "", "SslMode": "", "DryRun": "", "SslRootCert": "" }),
+                ),
+            ),
+            ("unknown properties", read(json!({ "Sslmode": "x", "dbsecret": "x", "Colour": "x" }))),
+            (
+                "wrong words",
+                read(
+                    json!({ "SslMode": "verify_full", "DowngradePolicy": "keep", "RemovalPolicy": "Delete" }),
+                ),
+            ),
+            (
+                "wrong types",
+                read(
+                    json!({ "DBSecret": ["x"], "PluginsMap": "x", "Host": {}, "Port": "x", "DryRun": "yes", "Databases": [1], "ServiceTimeout": "1h" }),
+                ),
+            ),
+            ("ports out of range", read(json!({ "Port": 0 })) + &read(json!({ "Port": "65536" }))),
+            ("empty list", read(json!({ "Databases": [] }))),
+            ("no PEM", read(json!({ "SslRootCert": "-----BEGIN CERTIFICATE-----\nsecret\n" }))),
+            (
+                "not yet",
+                read(
+                    json!({ "Authentication": "IAM", "RemovalPolicy": "Drop", "PluginsFrom": "x", "Databases": "a, b" }),
+                ),
+            ),
+            ("not yet every database", read(json!({ "Databases": "*" }))),
+            ("versions", map(json!({ "a": 1.1, "b": "*", "c": true, "d": ["1"], "e": "1.*.2" }))),
+            (
+                "entries",
+                map(
+                    json!({ "a": { "version": "1" }, "b": { "Version": 1, "Schema": "s" }, "c": { "Schema": 7 } }),
+                ),
+            ),
+            ("names", map(json!({ "": "1", "a\u{0}b": "1" }))),
+            (
+                "schemas",
+                map(
+                    json!({ "a": { "Schema": "s".repeat(64) }, "b": { "Schema": "ä".repeat(32) }, "c": { "Schema": "pg_mine" } }),
+                ),
+            ),
+        ],
+    );
+}
