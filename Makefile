@@ -1,0 +1,59 @@
+# `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS := .venv/bin
+# The bootstrap carries its own OpenSSL; everything else links the system's where it has one.
+FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
+WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
+SERVERS := target/servers
+TEMPLATES := template.yaml examples/*.yaml
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help demo test test-deployment test-versions lint build clean update-rds-roots
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/ready ## watch the real thing on a local AWS (KEEP=1 leaves it running)
+	$(TOOLS)/python demo/demo.py $(if $(KEEP),--keep)
+
+test: ## every test, against a throwaway PostgreSQL over TLS
+	cargo test $(FEATURES) --no-run
+	$(WITH_POSTGRES) -- cargo test $(FEATURES)
+	$(MAKE) test-deployment
+
+test-deployment: .venv/ready ## deploy template.yaml to the local AWS and check what comes of it
+	cargo build $(FEATURES)
+	$(TOOLS)/python demo/demo.py --check --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
+
+test-versions: ## the stories on the oldest and the newest server that is claimed
+	for major in 13 18; do \
+	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
+	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) --test stories --test protocol; \
+	done
+
+lint: .venv/ready ## formatting, clippy, rustdoc, dependencies, templates
+	cargo fmt --check
+	cargo clippy $(FEATURES) --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc $(FEATURES) --no-deps
+	cargo deny check bans licenses sources
+	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
+	$(TOOLS)/cfn-lint $(TEMPLATES)
+
+build: .venv/ready ## the release bootstrap, as `sam deploy` ships it, and a check of it
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build
+	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
+
+update-rds-roots: ## take the authorities of RDS and Amazon from where they are published
+	tools/update_roots.sh
+
+clean: ## remove everything that was built
+	cargo clean
+	rm -rf .aws-sam .venv
+
+.venv/ready: tools/requirements.txt
+	python3 -m venv .venv
+	$(TOOLS)/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	touch $@

@@ -1,0 +1,278 @@
+//! What is refused before anything changes, and what the message says. Every event is sent twice.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::answer::Answer;
+use support::stage::Stage;
+
+/// Creates with this map, and expects a failure that left nothing behind.
+#[track_caller]
+fn refused(stage: &Stage, map: &Value, words: &[&str]) -> Answer {
+    refused_with(stage, &json!({ "PluginsMap": map }), words)
+}
+
+/// The same with these properties.
+#[track_caller]
+fn refused_with(stage: &Stage, properties: &Value, words: &[&str]) -> Answer {
+    let before = stage.database.installed();
+    let answer = stage.create_with(properties).failed(words);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    assert_eq!(stage.database.installed(), before);
+    answer
+}
+
+#[test]
+fn an_unknown_extension_with_a_suggestion() {
+    let stage = Stage::new();
+    for (wrong, right) in [
+        ("pgvector", "`vector`"),
+        ("uuid_ossp", "`uuid-ossp`"),
+        ("h-store", "`hstore`"),
+        ("earthdistence", "`earthdistance`"),
+        ("pg_crypto", "`pgcrypto`"),
+    ] {
+        refused(&stage, &json!({ wrong: "" }), &[wrong, "did you mean", right]);
+    }
+    if stage.postgis().is_some() {
+        refused(&stage, &json!({ "postgi": "3.4.3" }), &["postgi", "did you mean", "`postgis`"]);
+        refused(&stage, &json!({ "postgis-raster": "" }), &["`postgis_raster`"]);
+    }
+    let answer = refused(&stage, &json!({ "quite_something_else": "" }), &["quite_something_else"]);
+    assert!(!answer.reason.contains("did you mean"), "{}", answer.reason);
+}
+
+#[test]
+fn a_version_that_is_not_offered_with_those_that_are() {
+    let stage = Stage::new();
+    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.4", "1.8"]);
+    refused(&stage, &json!({ "hstore": "9.*" }), &["hstore", "9.*", "1.8"]);
+    refused(&stage, &json!({ "hstore": "LATEST" }), &["hstore", "LATEST", "1.8"]);
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.4'");
+    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.8"]);
+}
+
+#[test]
+fn two_keys_for_one_extension() {
+    let stage = Stage::new();
+    let map = json!({ "hstore": "1.4", "HSTORE": "1.8" });
+    refused(&stage, &map, &["`hstore`", "`HSTORE`", "same"]);
+}
+
+#[test]
+fn a_key_that_could_be_two_extensions() {
+    refused(&Stage::new(), &json!({ "tWIN": "" }), &["tWIN", "`twin`", "`Twin`"]);
+}
+
+#[test]
+fn no_update_path_with_what_is_reachable() {
+    let stage = Stage::new();
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.6'");
+    let answer = refused(&stage, &json!({ "hstore": "1.4" }), &["1.6", "1.4", "1.7", "1.8"]);
+    assert!(answer.reason.contains("update"), "{}", answer.reason);
+    refused(&stage, &json!({ "hstore": "1.5", "citext": "" }), &["hstore", "1.5"]);
+}
+
+#[test]
+fn versions_that_say_too_little() {
+    let stage = Stage { map: r#"{"hstore": 1.10}"#.to_owned(), ..Stage::new() };
+    refused(&stage, &json!("MAP"), &["hstore", "quote"]);
+    refused(&stage, &json!({ "hstore": 1 }), &["hstore", "quote"]);
+    refused(&stage, &json!({ "hstore": { "Version": 1.8 } }), &["hstore", "quote"]);
+    refused(&stage, &json!({ "hstore": "*" }), &["hstore", "any", "latest"]);
+    refused(&stage, &json!({ "hstore": ["1.8"] }), &["hstore"]);
+    refused(&stage, &json!({ "hstore": true }), &["hstore"]);
+    assert_eq!(stage.secrets.calls(), [], "no secret was read for any of them");
+}
+
+#[test]
+fn a_requirement_that_the_server_does_not_offer() {
+    let stage = Stage::new();
+    refused(&stage, &json!({ "needy": "1.0" }), &["needy", "requires", "no_such_extension"]);
+}
+
+#[test]
+fn a_schema_that_does_not_fit() {
+    let stage = Stage::new();
+    let long = "ä".repeat(32);
+    let schema = |schema: &str| json!({ "Version": "any", "Schema": schema });
+    refused(&stage, &json!({ "housed": schema("public") }), &["housed", "housed_home", "public"]);
+    refused(&stage, &json!({ "hstore": schema(&long) }), &["hstore", "64", "63"]);
+    refused(&stage, &json!({ "hstore": schema("pg_mine") }), &["hstore", "pg_"]);
+    stage.database.query("CREATE EXTENSION fixed SCHEMA public");
+    refused(&stage, &json!({ "fixed": schema("other") }), &["fixed", "public", "other"]);
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('other', 'housed_home')";
+    assert_eq!(stage.database.value(schemas), "0", "no schema stays behind");
+}
+
+#[test]
+fn not_trusted_and_not_a_superuser() {
+    let stage = Stage::new();
+    let role = stage.database.role("plain password", "");
+    stage.credentials(&role, "plain password");
+    refused(&stage, &json!({ "pageinspect": "" }), &["pageinspect", "superuser", &role]);
+    refused(&stage, &json!({ "hstore": "" }), &["hstore", &role, "CREATE ON DATABASE"]);
+    let database = &stage.database.name;
+    stage.database.query(&format!("GRANT CREATE ON DATABASE {database} TO {role}"));
+    stage.create(&json!({ "hstore": "1.4" })).succeeded();
+    stage.create(&json!({ "hstore": "1.8" })).succeeded();
+    stage.database.query("CREATE EXTENSION citext VERSION '1.5'");
+    refused(&stage, &json!({ "citext": "1.6" }), &["citext", &role, "own"]);
+    assert_eq!(stage.database.installed(), "citext 1.5, hstore 1.8");
+}
+
+#[test]
+fn a_read_only_server() {
+    let stage = Stage::new();
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.8'");
+    stage.database.set("default_transaction_read_only", "on");
+    refused(&stage, &json!({ "citext": "" }), &["read-only", "25006", "writer"]);
+    stage.create(&json!({ "hstore": "1.8" })).succeeded();
+}
+
+#[test]
+fn a_library_that_is_not_loaded() {
+    let stage = Stage::new();
+    let libraries = "shared_preload_libraries";
+    refused(&stage, &json!({ "pglogical": "" }), &["pglogical", libraries, "parameter group"]);
+    if stage.database.offers("pg_cron") {
+        refused(&stage, &json!({ "pg_cron": "", "hstore": "" }), &["pg_cron", libraries]);
+    }
+}
+
+#[test]
+fn what_the_parameter_group_allows() {
+    let stage = Stage::new();
+    stage.database.set("\"rds.allowed_extensions\"", "hstore, citext");
+    refused(&stage, &json!({ "pg_trgm": "" }), &["pg_trgm", "rds.allowed_extensions"]);
+    let map = json!({ "earthdistance": "", "hstore": "" });
+    refused(&stage, &map, &["earthdistance", "cube", "rds.allowed_extensions"]);
+    stage.create(&json!({ "hstore": "", "citext": "" })).succeeded();
+    stage.database.set("\"rds.allowed_extensions\"", "*");
+    stage.create(&json!({ "pg_trgm": "" })).succeeded();
+}
+
+#[test]
+fn all_problems_at_once() {
+    let stage = Stage::new();
+    stage.database.query("CREATE EXTENSION citext VERSION '1.6'; CREATE EXTENSION fixed");
+    let map = json!({
+        "pgvector": "0.8.0",
+        "hstore": "9.9",
+        "citext": "1.4",
+        "needy": "",
+        "cube": "",
+        "CUBE": "",
+        "pglogical": "",
+        "housed": { "Schema": "public" },
+        "fixed": { "Schema": "other" },
+    });
+    let words = [
+        "pgvector",
+        "`vector`",
+        "9.9",
+        "1.4",
+        "no_such_extension",
+        "`CUBE`",
+        "shared_preload_libraries",
+        "housed_home",
+        "fixed",
+    ];
+    refused(&stage, &map, &words);
+}
+
+#[test]
+fn all_wrong_properties_at_once() {
+    let stage = Stage::new();
+    let properties = json!({
+        "DBSecret": null,
+        "PluginsMap": { "hstore": "*", "citext": { "version": "1.4" } },
+        "Databses": "app",
+        "Port": "70000",
+        "SslMode": "prefer",
+        "DryRun": "maybe",
+    });
+    let words = [
+        "DBSecret",
+        "hstore",
+        "citext",
+        "`version`",
+        "`Version`",
+        "`Databses`",
+        "`Databases`",
+        "Port",
+        "SslMode",
+        "verify-full",
+        "DryRun",
+    ];
+    refused_with(&stage, &properties, &words);
+    assert_eq!(stage.secrets.calls(), [], "no secret was read");
+}
+
+#[test]
+fn properties_one_by_one() {
+    let stage = Stage::new();
+    let usual = |name: &str, value: Value| {
+        let mut properties = json!({ "PluginsMap": { "hstore": "" } });
+        properties[name] = value;
+        properties
+    };
+    for (name, value, words) in [
+        ("PluginsMap", json!(null), &["PluginsMap", "missing"][..]),
+        ("PluginsMap", json!("hstore"), &["PluginsMap", "map"]),
+        ("PluginsMap", json!(["hstore"]), &["PluginsMap", "map"]),
+        ("DBSecret", json!(null), &["DBSecret", "missing"]),
+        ("DBSecret", json!({ "Ref": "x" }), &["DBSecret"]),
+        ("pluginsMap", json!({}), &["`pluginsMap`", "did you mean", "`PluginsMap`"]),
+        ("Plugins", json!({}), &["`Plugins`"]),
+        ("SSLMode", json!("require"), &["`SSLMode`", "`SslMode`"]),
+        ("Port", json!("0"), &["Port", "65535"]),
+        ("Port", json!("5432x"), &["Port", "65535"]),
+        ("Port", json!(5432.5), &["Port"]),
+        ("ServiceTimeout", json!("soon"), &["ServiceTimeout"]),
+        ("SslRootCert", json!("not a certificate"), &["SslRootCert"]),
+        ("DowngradePolicy", json!("keep going"), &["DowngradePolicy", "Keep", "Fail"]),
+        ("RemovalPolicy", json!("Delete"), &["RemovalPolicy", "Retain"]),
+        ("Databases", json!([]), &["Databases"]),
+    ] {
+        refused_with(&stage, &usual(name, value), words);
+    }
+}
+
+#[test]
+fn what_is_still_to_come_is_refused_clearly() {
+    let stage = Stage::new();
+    let usual = |name: &str, value: Value| {
+        let mut properties = json!({ "PluginsMap": { "hstore": "" } });
+        properties[name] = value;
+        properties
+    };
+    for (name, value, word) in [
+        ("Authentication", json!("IAM"), "IAM"),
+        ("RemovalPolicy", json!("Drop"), "Drop"),
+        ("RemovalPolicy", json!("DropCascade"), "DropCascade"),
+        ("Databases", json!(["demo1", "demo2"]), "Databases"),
+        ("Databases", json!("demo1, demo2"), "Databases"),
+        ("Databases", json!("*"), "Databases"),
+        ("PluginsFrom", json!("staging"), "PluginsFrom"),
+    ] {
+        refused_with(&stage, &usual(name, value), &[name, word, "not", "use"]);
+    }
+    assert_eq!(stage.secrets.calls(), [], "no secret was read");
+}
+
+#[test]
+fn scalars_are_strings_and_native() {
+    let stage = Stage::new();
+    let port = support::database::server().port;
+    for properties in [
+        json!({ "Port": port, "ServiceTimeout": 900, "DryRun": false, "Trigger": 7 }),
+        json!({ "Port": port.to_string(), "ServiceTimeout": "900", "DryRun": "FALSE" }),
+        json!({ "DryRun": "false", "Trigger": { "at": ["once"] }, "Databases": stage.database.name }),
+        json!({ "Databases": [stage.database.name], "SslMode": "verify-full" }),
+    ] {
+        let mut properties = properties;
+        properties["PluginsMap"] = json!({ "hstore": "1.8" });
+        stage.create_with(&properties).succeeded();
+    }
+}
