@@ -37,6 +37,12 @@ impl Budget {
         self.answer_until
     }
 
+    /// What the server may take longer than its own timeouts, before we cancel and hang up.
+    pub fn grace(&self) -> Duration {
+        (self.answer_until.saturating_duration_since(self.work_until) / 10)
+            .min(Duration::from_millis(500))
+    }
+
     /// What is left for work.
     pub fn left(&self) -> Duration {
         self.work_until.saturating_duration_since(Instant::now())

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use tokio_postgres::error::DbError;
 
-use crate::{problem, request, secret, session, target, trust};
+use crate::{connection, problem, request, secret, session, target, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,10 @@ pub enum Error {
     /// The operator can mend it: certificates.
     #[error("{}", chain(.0))]
     Trust(#[from] trust::Error),
-    /// The network, the server, or what the server said.
+    /// The network, or the server does not let us in.
+    #[error(transparent)]
+    Connection(#[from] connection::Error),
+    /// What the server said, or that it said nothing.
     #[error(transparent)]
     Session(#[from] session::Error),
     /// The template's author or the database's owner: the map does not fit the server.
@@ -36,6 +39,12 @@ pub enum Error {
         /// Every problem of the whole map.
         problems: Vec<problem::Problem>,
     },
+    /// Nobody knows, and saying otherwise would be a lie.
+    #[error(
+        "the connection was lost while changes were being committed, and whether they were is not \
+         known (all of them are there, or none): deploy again to settle it; since then: {0}"
+    )]
+    Unsettled(#[source] Box<Error>),
     /// We can: a bug.
     #[error("internal error (a bug): {0}; please report it, with the log")]
     Internal(String),

@@ -18,7 +18,9 @@ compile_error!(
      lambda otherwise changes."
 );
 
+pub mod answer;
 pub mod budget;
+pub mod connection;
 pub mod delivery;
 pub mod error;
 pub mod event;
@@ -30,6 +32,7 @@ pub mod nearest;
 pub mod observed;
 pub mod plan;
 pub mod problem;
+pub mod properties;
 pub mod report;
 pub mod request;
 pub mod response;
@@ -39,5 +42,7 @@ pub mod sql;
 pub mod target;
 pub mod trust;
 pub mod version;
+pub mod visit;
+pub mod watchdog;
 
 pub use error::Error;

@@ -30,14 +30,14 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
         log::error(&format!("{}; using Amazon's own roots instead", error::chain(&error)));
         Trust::default().for_aws()
     })?;
-    let http = http::client(tls)?;
+    let http = http::client(tls.clone())?;
     let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http::for_sdk(http.clone()))
         .retry_config(RetryConfig::disabled())
         .load()
         .await;
     let secrets = aws_sdk_secretsmanager::Client::new(&aws);
-    let handler = Handler { http, secrets, trust };
+    let handler = Handler { http, tls, secrets, trust };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let handler = handler.clone();
         async move { handler.handle(event.payload, event.context).await }

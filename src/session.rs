@@ -1,24 +1,18 @@
-//! One visit to a database: a TLS connection, a transaction, a lock.
+//! The work in one database: a transaction, a lock, one look, one batch.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use postgres_native_tls::MakeTlsConnector;
-use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode as Tls;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use crate::budget::{Backoff, Budget};
+use crate::budget::Budget;
+use crate::connection::Connection;
 use crate::error::{chain, server_said};
-use crate::log;
 use crate::observed::{self, Observed};
 use crate::plan::Plan;
-use crate::request::{SslMode, Wanted};
-use crate::target::Target;
-use crate::trust::Trust;
+use crate::request::Wanted;
 
 /// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget.
 const BEGIN: &str = include_str!("begin.sql");
@@ -26,47 +20,9 @@ const BEGIN: &str = include_str!("begin.sql");
 /// The extensions that are there, after the steps.
 const READ_BACK: &str = include_str!("read_back.sql");
 
-/// How long one attempt to connect may take: Aurora Serverless answers within 15 s of a pause.
-const ATTEMPT: Duration = Duration::from_secs(20);
-
-/// What the server may take longer than its own timeout, before we cancel and hang up.
-const GRACE: Duration = Duration::from_millis(500);
-
-/// Why a visit failed.
+/// Why the work failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody let us in before time ran out.
-    #[error("gave up waiting for a connection to {place}: {last}; {remedy}")]
-    GaveUp {
-        /// `host:port`.
-        place: String,
-        /// The last failure.
-        last: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// The server refused us, for good.
-    #[error("cannot connect to {place}: {why}; {remedy}")]
-    Refused {
-        /// `host:port`.
-        place: String,
-        /// What it said.
-        why: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// The password is not the role's.
-    #[error(
-        "cannot connect to {place}: {why}; the secret was read again, as AWSCURRENT, \
-             AWSPENDING and AWSPREVIOUS, and none of them has the password: rotate the secret, or \
-             set the role's password to what it says"
-    )]
-    Password {
-        /// `host:port`.
-        place: String,
-        /// What the server said.
-        why: String,
-    },
     /// A statement failed.
     #[error("{doing} in database `{database}` failed, and nothing was changed there: {why}")]
     Statement {
@@ -87,8 +43,19 @@ pub enum Error {
         /// What the server said, or that it said nothing.
         why: String,
     },
+    /// Time ran out, and the server said nothing, not even to a cancel request.
+    #[error(
+        "time ran out {doing} in database `{database}`, where the server has gone silent: its \
+             log may say why"
+    )]
+    Silent {
+        /// What was being done.
+        doing: String,
+        /// The database.
+        database: String,
+    },
     /// The connection was lost.
-    #[error("the connection to database `{database}` was lost {doing}: {why}; {outcome}")]
+    #[error("the connection to database `{database}` was lost {doing}: {why}")]
     Lost {
         /// What was being done.
         doing: String,
@@ -96,16 +63,37 @@ pub enum Error {
         database: String,
         /// The cause.
         why: String,
-        /// What is known of the state.
-        outcome: &'static str,
+        /// Whether it is known that nothing was changed.
+        settled: bool,
+    },
+    /// A deadlock, or a conflict with another transaction: rolled back.
+    #[error("another transaction was in the way of {doing} in database `{database}`: {why}")]
+    Victim {
+        /// What was being done.
+        doing: String,
+        /// The database.
+        database: String,
+        /// What the server said.
+        why: String,
     },
 }
 
-/// An open transaction that holds the lock.
+impl Error {
+    /// Whether another visit may go better: the connection was lost, or the server chose us as the
+    /// victim of a deadlock.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Victim { .. })
+    }
+
+    /// Whether it is known that nothing was changed.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self, Self::Lost { settled: false, .. })
+    }
+}
+
+/// A connection to one database, and its transaction.
 pub struct Session {
-    client: Client,
-    tls: MakeTlsConnector,
-    connection: JoinHandle<()>,
+    connection: Connection,
     database: String,
 }
 
@@ -113,44 +101,9 @@ pub struct Session {
 pub type Extensions = Vec<(String, String)>;
 
 impl Session {
-    /// Connects, and retries while it makes sense and the budget lasts.
-    ///
-    /// # Errors
-    /// A refusal that will not pass, or that did not pass in time.
-    pub async fn open(
-        target: &Target,
-        trust: &Trust,
-        budget: Budget,
-    ) -> Result<Self, crate::Error> {
-        let tls =
-            trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
-        let tls = MakeTlsConnector::new(tls);
-        let config = config(target);
-        let place = format!("{}:{}", target.host, target.port);
-        let mut backoff = Backoff::new();
-        loop {
-            let limit = ATTEMPT.min(budget.left());
-            let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
-                Ok(Ok((client, connection))) => {
-                    let connection = tokio::spawn(async move {
-                        // Its error is the one that the client's next call reports.
-                        let _ = connection.await;
-                    });
-                    let database = target.database.clone();
-                    return Ok(Self { client, tls, connection, database });
-                }
-                Ok(Err(error)) => judged(&error, target, &place)?,
-                Err(_) => Passing {
-                    why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
-                    remedy: SILENT,
-                },
-            };
-            if !backoff.pause(budget.work_until()).await {
-                let Passing { why: last, remedy } = failure;
-                return Err(Error::GaveUp { place, last, remedy }.into());
-            }
-            log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
-        }
+    /// Makes a session of an open connection.
+    pub fn new(connection: Connection, database: String) -> Self {
+        Self { connection, database }
     }
 
     /// Begins the transaction, takes the lock and looks, in one flight.
@@ -164,8 +117,8 @@ impl Session {
             [(&look_for, Type::TEXT)];
         let look = async {
             let (start, row) = tokio::join!(
-                self.client.batch_execute(&begin),
-                self.client.query_typed_one(observed::SQL, &parameters),
+                self.connection.client.batch_execute(&begin),
+                self.connection.client.query_typed_one(observed::SQL, &parameters),
             );
             start?;
             row?.try_get::<_, String>(0)
@@ -203,7 +156,7 @@ impl Session {
         let mut extensions = None;
         let run = async {
             let text = batch.join(";\n");
-            let mut messages = pin!(self.client.simple_query_raw(&text).await?);
+            let mut messages = pin!(self.connection.client.simple_query_raw(&text).await?);
             while let Some(message) = messages.try_next().await? {
                 match message {
                     SimpleQueryMessage::CommandComplete(_) => done += 1,
@@ -228,13 +181,20 @@ impl Session {
             Err(Error::TimedOut { database, why, .. }) => {
                 return Err(Error::TimedOut { doing: format!("in {doing}"), database, why });
             }
+            Err(Error::Silent { database, .. }) => {
+                return Err(Error::Lost {
+                    doing: format!("in {doing}"),
+                    database,
+                    why: "the server has gone silent".to_owned(),
+                    settled: false,
+                });
+            }
             Err(Error::Lost { database, why, .. }) => {
                 return Err(Error::Lost {
                     doing: format!("in {doing}"),
                     database,
                     why,
-                    outcome: "whether the changes were committed is not known: they are all there \
-                              or none is, and another deployment settles it",
+                    settled: false,
                 });
             }
             Err(error) => return Err(error),
@@ -250,10 +210,7 @@ impl Session {
 
     /// Hangs up; what is not committed is rolled back.
     pub async fn close(self) {
-        let Self { client, connection, .. } = self;
-        drop(client);
-        // Terminate is on its way when the task ends; a server that is stuck must not hold us.
-        let _ = tokio::time::timeout(GRACE, connection).await;
+        self.connection.close().await;
     }
 
     /// Runs `work` until the budget ends, and then tells the server to stop.
@@ -264,113 +221,37 @@ impl Session {
         doing: &str,
     ) -> Result<T, Error> {
         let (doing, database) = (doing.to_owned(), self.database.clone());
-        let end = budget.work_until() + GRACE;
-        match tokio::time::timeout_at(end.into(), work).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(match error.as_db_error() {
-                Some(said) if is_timeout(said.code()) => {
-                    Error::TimedOut { doing, database, why: server_said(said) }
-                }
-                Some(said) if !is_shutdown(said.code()) => {
-                    Error::Statement { doing, database, why: server_said(said) }
-                }
-                _ => Error::Lost {
-                    doing,
-                    database,
-                    why: chain(&error),
-                    outcome: "nothing was changed there",
-                },
-            }),
-            Err(_) => {
-                let token = self.client.cancel_token();
-                let _ = tokio::time::timeout(GRACE, token.cancel_query(self.tls.clone())).await;
-                let why = "the server did not answer; the query was cancelled".to_owned();
-                Err(Error::TimedOut { doing, database, why })
-            }
+        let mut work = pin!(work);
+        let end = budget.work_until() + budget.grace();
+        let mut result = tokio::time::timeout_at(end.into(), &mut work).await;
+        if result.is_err() {
+            self.connection.cancel(budget.grace()).await;
+            result = tokio::time::timeout(budget.grace(), work).await;
         }
-    }
-}
-
-/// The settings of a connection.
-fn config(target: &Target) -> Config {
-    let mut config = Config::new();
-    config
-        .host(&target.host)
-        .port(target.port)
-        .user(&target.username)
-        .password(target.password.expose())
-        .dbname(&target.database)
-        .application_name(env!("CARGO_PKG_NAME"))
-        .connect_timeout(ATTEMPT)
-        .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
-    config
-}
-
-/// A failure to connect that may pass.
-struct Passing {
-    why: String,
-    remedy: &'static str,
-}
-
-const SILENT: &str = "see that the security group of the database lets the function in on that \
-     port, and that the function's subnets have a route there";
-const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
-const NOT_UP: &str = "see that the server is up, and listens on that port";
-
-/// What a failed attempt means: an error if it will not pass.
-fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result<Passing, Error> {
-    let why = chain(error);
-    let passing = |remedy| Ok(Passing { why: why.clone(), remedy });
-    let refused = |remedy: &str| {
-        Err(Error::Refused { place: place.to_owned(), why: why.clone(), remedy: remedy.to_owned() })
-    };
-    let Some(said) = error.as_db_error() else {
-        let fails = |words: &str| why.contains(words);
-        return if fails("certificate verify failed") {
-            refused(
-                "the server's certificate is not to be trusted: give the authority that signed it \
-                 in `SslRootCert`, or, where it does not name this host, use a name that it has or \
-                 `SslMode: verify-ca`",
-            )
-        } else if fails("server does not support TLS") {
-            refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
-        } else if fails("TLS handshake")
-            && !["EOF", "reset", "closed"].iter().any(|word| fails(word))
-        {
-            refused(
-                "the server and this function cannot agree on TLS: see that it speaks TLS 1.2 or later",
-            )
-        } else if fails("invalid configuration") || fails("authentication error") {
-            refused("the server asks for a way to log in that this function does not have")
-        } else if fails("failed to lookup address") {
-            passing(UNRESOLVED)
-        } else if fails("timed out") {
-            passing(SILENT)
-        } else {
-            passing(NOT_UP)
-        };
-    };
-    match *said.code() {
-        SqlState::INVALID_PASSWORD => Err(Error::Password { place: place.to_owned(), why }),
-        SqlState::CANNOT_CONNECT_NOW
-        | SqlState::ADMIN_SHUTDOWN
-        | SqlState::CRASH_SHUTDOWN
-        | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP),
-        SqlState::INVALID_CATALOG_NAME => refused(&format!(
-            "create database `{}` first, or name another one in `Databases`",
-            target.database
-        )),
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => refused(
-            "see that the role exists, may log in, and that pg_hba.conf (on RDS: `rds.force_ssl`) \
-             lets it in this way",
-        ),
-        _ => refused("see the server's log"),
+        let Ok(result) = result else { return Err(Error::Silent { doing, database }) };
+        result.map_err(|error| match error.as_db_error() {
+            Some(said) if is_timeout(said.code()) => {
+                Error::TimedOut { doing, database, why: server_said(said) }
+            }
+            Some(said) if is_conflict(said.code()) => {
+                Error::Victim { doing, database, why: server_said(said) }
+            }
+            Some(said) if !is_shutdown(said.code()) => {
+                Error::Statement { doing, database, why: server_said(said) }
+            }
+            _ => Error::Lost { doing, database, why: chain(&error), settled: true },
+        })
     }
 }
 
 /// A timeout of ours, or a cancelled query.
 fn is_timeout(code: &SqlState) -> bool {
     [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+}
+
+/// A conflict with another transaction, which may be gone the next time.
+fn is_conflict(code: &SqlState) -> bool {
+    [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(code)
 }
 
 /// The server, or somebody with rights, ended our connection.

@@ -1,0 +1,123 @@
+//! One request's answer: given exactly once, by whoever is first to have one.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use lambda_runtime::Diagnostic;
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::budget::Budget;
+use crate::error::chain;
+use crate::event::Event;
+use crate::response::{Outcome, document};
+use crate::{delivery, identity, log};
+
+/// The `errorType` of an answer that could not be delivered; `errorMessage` is the document.
+pub const NOT_DELIVERED: &str = "NotDelivered";
+
+/// The `errorType` of a direct invocation that failed; `errorMessage` is the document.
+pub const FAILED: &str = "Failed";
+
+/// The answer to one event.
+#[derive(Debug)]
+pub struct Answer {
+    /// What is answered.
+    pub event: Event,
+    /// Until when.
+    pub budget: Budget,
+    /// Where the log is.
+    pub log_stream: String,
+    /// What is known so far, should the answer have to come from elsewhere.
+    pub progress: Progress,
+    given: AtomicBool,
+}
+
+/// How far a request has come, as far as it matters for its id.
+#[derive(Debug, Default)]
+pub struct Progress {
+    id: OnceLock<String>,
+    unsettled: AtomicBool,
+}
+
+impl Progress {
+    /// The server is known, and with it the id.
+    pub fn identified(&self, id: String) {
+        // The first is as good as any other: rotation changes passwords, not hosts.
+        let _ = self.id.set(id);
+    }
+
+    /// Changes are on their way; or it is known whether they stayed.
+    pub fn unsettled(&self, unsettled: bool) {
+        self.unsettled.store(unsettled, Ordering::SeqCst);
+    }
+}
+
+impl Answer {
+    /// Nothing has been said yet.
+    pub fn new(event: Event, budget: Budget, log_stream: String) -> Self {
+        let given = AtomicBool::new(false);
+        Self { event, budget, log_stream, progress: Progress::default(), given }
+    }
+
+    /// The id to fail with: the one that came in; for a Create, the server's if something may have
+    /// been left behind, so that the Delete that follows finds it.
+    pub fn failed_id(&self) -> String {
+        let event = &self.event;
+        match (&event.physical_resource_id, self.progress.id.get()) {
+            (Some(incoming), _) if event.request_type != "Create" => incoming.clone(),
+            (_, Some(id)) if self.progress.unsettled.load(Ordering::SeqCst) => id.clone(),
+            _ => identity::create_failed(&event.logical_resource_id),
+        }
+    }
+
+    /// Takes the right to answer; `false` if somebody else has it.
+    pub fn claim(&self) -> bool {
+        !self.given.swap(true, Ordering::SeqCst)
+    }
+
+    /// Sends what came of the request, and says what the function's own result is.
+    ///
+    /// Only for who has [claimed](Self::claim) it.
+    ///
+    /// # Errors
+    /// The document as the message of a function error: a direct invocation that failed, or an
+    /// answer that could not be delivered.
+    pub async fn give(&self, http: &Client, outcome: &Outcome) -> Result<Value, Diagnostic> {
+        if let Err(reason) = &outcome.result {
+            log::error(reason);
+        }
+        let document = document(&self.event, outcome, &self.log_stream);
+        let failed = outcome.result.is_err();
+        match &self.event.response_url {
+            None if failed => Err(function_error(FAILED, document)),
+            None => Ok(serde_json::from_str(&document).unwrap_or(Value::String(document))),
+            Some(Err(refused)) => {
+                log::error(&format!("the answer was not sent: {refused}"));
+                Err(function_error(NOT_DELIVERED, document))
+            }
+            Some(Ok(url)) => match delivery::put(http, url, &document, self.budget).await {
+                Ok(()) => {
+                    log::info(if failed { "answered FAILED" } else { "answered SUCCESS" });
+                    Ok(Value::Null)
+                }
+                Err(error) => {
+                    log::error(&format!("the answer was not delivered: {}", chain(&error)));
+                    Err(function_error(NOT_DELIVERED, document))
+                }
+            },
+        }
+    }
+
+    /// When somebody else has to answer, if nobody has: halfway through the reserve.
+    pub fn overdue_at(&self) -> Instant {
+        let reserve =
+            self.budget.answer_until().saturating_duration_since(self.budget.work_until());
+        self.budget.work_until() + reserve / 2
+    }
+}
+
+fn function_error(error_type: &str, document: String) -> Diagnostic {
+    Diagnostic { error_type: error_type.to_owned(), error_message: document }
+}

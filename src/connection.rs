@@ -1,0 +1,199 @@
+//! The way into the server: TLS, a password, and patience for what passes.
+
+use std::time::Duration;
+
+use postgres_native_tls::MakeTlsConnector;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode as Tls;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config};
+
+use crate::budget::{Backoff, Budget};
+use crate::error::chain;
+use crate::log;
+use crate::request::SslMode;
+use crate::target::Target;
+use crate::trust::Trust;
+
+/// How long one attempt to connect may take: Aurora Serverless answers within 15 s of a pause.
+const ATTEMPT: Duration = Duration::from_secs(20);
+
+/// How long to wait for Terminate to be on its way.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody let us in before time ran out.
+    #[error("gave up waiting for a connection to {place}: {last}; {remedy}")]
+    GaveUp {
+        /// `host:port`.
+        place: String,
+        /// The last failure.
+        last: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server refused us, for good.
+    #[error("cannot connect to {place}: {why}; {remedy}")]
+    Refused {
+        /// `host:port`.
+        place: String,
+        /// What it said.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The password is not the role's.
+    #[error(
+        "cannot connect to {place}: {why}; the secret was read again, as AWSCURRENT, \
+             AWSPENDING and AWSPREVIOUS, and none of them has the password: rotate the secret, or \
+             set the role's password to what it says"
+    )]
+    Password {
+        /// `host:port`.
+        place: String,
+        /// What the server said.
+        why: String,
+    },
+}
+
+/// An open connection.
+pub struct Connection {
+    /// For statements.
+    pub client: Client,
+    tls: MakeTlsConnector,
+    driver: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Connects, and retries while it makes sense and the budget lasts.
+    ///
+    /// # Errors
+    /// A refusal that will not pass, or that did not pass in time.
+    pub async fn open(
+        target: &Target,
+        trust: &Trust,
+        budget: Budget,
+    ) -> Result<Self, crate::Error> {
+        let tls =
+            trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
+        let tls = MakeTlsConnector::new(tls);
+        let config = config(target);
+        let place = format!("{}:{}", target.host, target.port);
+        let mut backoff = Backoff::new();
+        loop {
+            let limit = ATTEMPT.min(budget.left());
+            let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
+                Ok(Ok((client, connection))) => {
+                    let driver = tokio::spawn(async move {
+                        // Its error is the one that the client's next call reports.
+                        let _ = connection.await;
+                    });
+                    return Ok(Self { client, tls, driver });
+                }
+                Ok(Err(error)) => judged(&error, target, &place)?,
+                Err(_) => Passing {
+                    why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
+                    remedy: SILENT,
+                },
+            };
+            if !backoff.pause(budget.work_until()).await {
+                let Passing { why: last, remedy } = failure;
+                return Err(Error::GaveUp { place, last, remedy }.into());
+            }
+            log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
+        }
+    }
+
+    /// Asks the server to stop what it is doing, for as long as `limit`.
+    pub async fn cancel(&self, limit: Duration) {
+        let token = self.client.cancel_token();
+        let _ = tokio::time::timeout(limit, token.cancel_query(self.tls.clone())).await;
+    }
+
+    /// Hangs up; what is not committed is rolled back.
+    pub async fn close(self) {
+        let Self { client, driver, .. } = self;
+        drop(client);
+        // Terminate is on its way when the task ends; a server that is stuck must not hold us.
+        let _ = tokio::time::timeout(FAREWELL, driver).await;
+    }
+}
+
+/// The settings of a connection.
+fn config(target: &Target) -> Config {
+    let mut config = Config::new();
+    config
+        .host(&target.host)
+        .port(target.port)
+        .user(&target.username)
+        .password(target.password.expose())
+        .dbname(&target.database)
+        .application_name(env!("CARGO_PKG_NAME"))
+        .connect_timeout(ATTEMPT)
+        .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
+    config
+}
+
+/// A failure to connect that may pass.
+struct Passing {
+    why: String,
+    remedy: &'static str,
+}
+
+const SILENT: &str = "see that the security group of the database lets the function in on that \
+     port, and that the function's subnets have a route there";
+const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
+const NOT_UP: &str = "see that the server is up, and listens on that port";
+
+/// What a failed attempt means: an error if it will not pass.
+fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result<Passing, Error> {
+    let why = chain(error);
+    let passing = |remedy| Ok(Passing { why: why.clone(), remedy });
+    let refused = |remedy: &str| {
+        Err(Error::Refused { place: place.to_owned(), why: why.clone(), remedy: remedy.to_owned() })
+    };
+    let Some(said) = error.as_db_error() else {
+        let fails = |words: &str| why.contains(words);
+        return if fails("certificate verify failed") {
+            refused(
+                "the server's certificate is not to be trusted: give the authority that signed it \
+                 in `SslRootCert`, or, where it does not name this host, use a name that it has or \
+                 `SslMode: verify-ca`",
+            )
+        } else if fails("server does not support TLS") {
+            refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
+        } else if fails("TLS handshake")
+            && !["EOF", "reset", "closed"].iter().any(|word| fails(word))
+        {
+            refused(
+                "the server and this function cannot agree on TLS: see that it speaks TLS 1.2 or later",
+            )
+        } else if fails("invalid configuration") || fails("authentication error") {
+            refused("the server asks for a way to log in that this function does not have")
+        } else if fails("failed to lookup address") {
+            passing(UNRESOLVED)
+        } else if fails("timed out") {
+            passing(SILENT)
+        } else {
+            passing(NOT_UP)
+        };
+    };
+    match *said.code() {
+        SqlState::INVALID_PASSWORD => Err(Error::Password { place: place.to_owned(), why }),
+        SqlState::CANNOT_CONNECT_NOW
+        | SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP),
+        SqlState::INVALID_CATALOG_NAME => refused(&format!(
+            "create database `{}` first, or name another one in `Databases`",
+            target.database
+        )),
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => refused(
+            "see that the role exists, may log in, and that pg_hba.conf (on RDS: `rds.force_ssl`) \
+             lets it in this way",
+        ),
+        _ => refused("see the server's log"),
+    }
+}

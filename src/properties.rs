@@ -1,0 +1,341 @@
+//! The properties as CloudFormation sends them: every scalar may be a string.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::nearest::did_you_mean;
+use crate::request::{
+    DowngradePolicy, Place, Problem, SslMode, Wanted, WantedExtension, WantedVersion,
+};
+
+/// Every property of the contract.
+const PROPERTIES: [&str; 16] = [
+    "ServiceToken",
+    "ServiceTimeout",
+    "DBSecret",
+    "PluginsMap",
+    "PluginsFrom",
+    "Databases",
+    "Host",
+    "Port",
+    "Username",
+    "Authentication",
+    "SslMode",
+    "SslRootCert",
+    "RemovalPolicy",
+    "DowngradePolicy",
+    "DryRun",
+    "Trigger",
+];
+
+/// Reads properties one by one and collects what is wrong with them.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    properties: &'a Map<String, Value>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts with the names, and what only CloudFormation reads.
+    pub fn new(properties: &'a Map<String, Value>) -> Self {
+        let mut reader = Self { properties, problems: Vec::new() };
+        for name in properties.keys().filter(|name| !PROPERTIES.contains(&name.as_str())) {
+            reader.problems.push(Problem::UnknownProperty {
+                name: name.clone(),
+                suggestion: did_you_mean(name, PROPERTIES),
+            });
+        }
+        reader.number("ServiceTimeout", 1..=3600, "a number of seconds from 1 to 3600");
+        reader
+    }
+
+    /// What is wrong.
+    pub fn finish(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Which server, and how to get in.
+    pub fn place(&mut self) -> Place {
+        if self.text("PluginsFrom").is_some() {
+            self.problems.push(Problem::NotYet(
+                "PluginsFrom",
+                "used",
+                "list the extensions in `PluginsMap`",
+            ));
+        }
+        let policies = [("Retain", true), ("Drop", false), ("DropCascade", false)];
+        if self.choice("RemovalPolicy", &policies) == Some(false) {
+            self.problems.push(Problem::NotYet(
+                "RemovalPolicy",
+                "`Drop` or `DropCascade`",
+                "use `Retain`, or leave it out, and drop by hand",
+            ));
+        }
+        let kinds = [("Password", true), ("IAM", false)];
+        let password = self.choice("Authentication", &kinds) != Some(false);
+        if !password {
+            self.problems.push(Problem::NotYet(
+                "Authentication",
+                "`IAM`",
+                "use `Password`, or leave it out, with a `DBSecret`",
+            ));
+        }
+        let secret = self.text("DBSecret");
+        if secret.is_none() && password && !self.is_malformed("DBSecret") {
+            self.problems.push(Problem::Missing(
+                "DBSecret",
+                "give the ARN or the name of the Secrets Manager secret with the credentials",
+            ));
+        }
+        let modes = [
+            ("verify-full", SslMode::VerifyFull),
+            ("verify-ca", SslMode::VerifyCa),
+            ("require", SslMode::Require),
+            ("disable", SslMode::Disable),
+        ];
+        Place {
+            secret: secret.unwrap_or_default(),
+            host: self.text("Host"),
+            port: self
+                .number("Port", 1..=65535, "a port number from 1 to 65535")
+                .and_then(|port| u16::try_from(port).ok()),
+            username: self.text("Username"),
+            database: self.database(),
+            ssl_mode: self.choice("SslMode", &modes).unwrap_or(SslMode::VerifyFull),
+            ssl_root_cert: self.pem("SslRootCert"),
+        }
+    }
+
+    fn database(&mut self) -> Option<String> {
+        let mut names = self.list("Databases")?;
+        match names.as_slice() {
+            [] => {
+                self.malformed("Databases", "the name of a database: this list is empty");
+                None
+            }
+            [star] if star == "*" => {
+                self.problems.push(Problem::NotYet(
+                    "Databases",
+                    "`*`",
+                    "name one database, and use one resource for each",
+                ));
+                None
+            }
+            [_] => names.pop(),
+            _ => {
+                self.problems.push(Problem::NotYet(
+                    "Databases",
+                    "several names",
+                    "name one database, and use one resource for each",
+                ));
+                None
+            }
+        }
+    }
+
+    /// What shall be there.
+    pub fn wanted(&mut self) -> Wanted {
+        let policies = [("Fail", DowngradePolicy::Fail), ("Keep", DowngradePolicy::Keep)];
+        let downgrade = self.choice("DowngradePolicy", &policies).unwrap_or_default();
+        let mut extensions = BTreeMap::new();
+        match self.properties.get("PluginsMap") {
+            Some(Value::Object(map)) => {
+                for (name, value) in map {
+                    if let Some(extension) = self.extension(name, value) {
+                        extensions.insert(name.clone(), extension);
+                    }
+                }
+            }
+            Some(Value::Null) | None => self.problems.push(Problem::Missing(
+                "PluginsMap",
+                "give a map of extension names to versions; it may be empty",
+            )),
+            Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
+        }
+        Wanted { extensions, downgrade }
+    }
+
+    fn extension(&mut self, name: &str, value: &Value) -> Option<WantedExtension> {
+        if name.is_empty() || name.contains('\0') {
+            self.malformed("PluginsMap", "a map whose keys are names of extensions");
+            return None;
+        }
+        let Value::Object(map) = value else {
+            return Some(WantedExtension { version: self.version(name, value)?, schema: None });
+        };
+        for key in map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str())) {
+            self.problems.push(Problem::UnknownKey {
+                extension: name.to_owned(),
+                key: key.clone(),
+                suggestion: did_you_mean(key, ["Version", "Schema"]),
+            });
+        }
+        let version = self.version(name, map.get("Version").unwrap_or(&Value::Null));
+        let schema = map.get("Schema").and_then(|schema| self.schema(name, schema));
+        Some(WantedExtension { version: version?, schema })
+    }
+
+    fn version(&mut self, name: &str, value: &Value) -> Option<WantedVersion> {
+        let text = match value {
+            Value::Null => return Some(WantedVersion::Any),
+            Value::String(text) => text.as_str(),
+            Value::Number(_) => {
+                self.problems.push(Problem::NumericVersion(name.to_owned()));
+                return None;
+            }
+            _ => {
+                self.malformed(
+                    &format!("PluginsMap.{name}"),
+                    "a version in quotes, or a map of `Version` and `Schema`",
+                );
+                return None;
+            }
+        };
+        match text {
+            "" | "any" => Some(WantedVersion::Any),
+            "latest" => Some(WantedVersion::Latest),
+            "*" => {
+                self.problems.push(Problem::BareStar(name.to_owned()));
+                None
+            }
+            _ => match text.strip_suffix('*').unwrap_or(text) {
+                start if start.contains('*') => {
+                    self.problems.push(Problem::MisplacedStar(name.to_owned(), text.to_owned()));
+                    None
+                }
+                start if start.len() < text.len() => {
+                    Some(WantedVersion::StartsWith(start.to_owned()))
+                }
+                exact => Some(WantedVersion::Exact(exact.to_owned())),
+            },
+        }
+    }
+
+    fn schema(&mut self, extension: &str, value: &Value) -> Option<String> {
+        let schema = match value {
+            Value::Null => return None,
+            Value::String(schema) if schema.is_empty() => return None,
+            Value::String(schema) if !schema.contains('\0') => schema,
+            _ => {
+                self.malformed(&format!("PluginsMap.{extension}.Schema"), "the name of a schema");
+                return None;
+            }
+        };
+        if schema.len() > 63 {
+            self.problems.push(Problem::LongSchema(extension.to_owned(), schema.len()));
+            return None;
+        }
+        if schema.starts_with("pg_") && schema != "pg_catalog" {
+            self.problems.push(Problem::ReservedSchema(extension.to_owned(), schema.clone()));
+            return None;
+        }
+        Some(schema.clone())
+    }
+
+    /// A scalar as text; an empty one counts as absent, as an empty parameter of a template does.
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        match self.properties.get(name)? {
+            Value::Null => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) if !text.contains('\0') => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(boolean) => Some(boolean.to_string()),
+            _ => {
+                self.malformed(name, "a string");
+                None
+            }
+        }
+    }
+
+    fn number(
+        &mut self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+        expected: &'static str,
+    ) -> Option<u32> {
+        let text = self.text(name)?;
+        let number = text.trim().parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.malformed(name, expected);
+        }
+        number
+    }
+
+    /// `true` or `false`, in any case; `false` where it is absent.
+    pub fn boolean(&mut self, name: &'static str) -> bool {
+        match self.text(name) {
+            None => false,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            Some(_) => {
+                self.malformed(name, "`true` or `false`");
+                false
+            }
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let value = self.text(name)?;
+        let choice = words.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
+        if choice.is_none() {
+            let allowed: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            let (last, others) =
+                allowed.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
+            self.problems.push(Problem::NotAllowed {
+                name,
+                allowed: format!("{} or {last}", others.join(", ")),
+                suggestion: did_you_mean(&value, words.iter().map(|(word, _)| *word)),
+                value,
+            });
+        }
+        choice
+    }
+
+    /// A list, or a string that is split at commas; a comma inside an element of a list is part
+    /// of it.
+    fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let Some(Value::Array(elements)) = self.properties.get(name) else {
+            let text = self.text(name)?;
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            return Some(words.map(ToOwned::to_owned).collect());
+        };
+        let mut list = Vec::new();
+        for element in elements {
+            match element {
+                Value::String(text) if !text.is_empty() && !text.contains('\0') => {
+                    list.push(text.clone());
+                }
+                _ => {
+                    self.malformed(name, "a list of names");
+                    return None;
+                }
+            }
+        }
+        Some(list)
+    }
+
+    fn pem(&mut self, name: &'static str) -> Option<String> {
+        let text = self.text(name)?;
+        match native_tls::Certificate::stack_from_pem(text.as_bytes()) {
+            Ok(certificates) if !certificates.is_empty() => Some(text),
+            _ => {
+                self.malformed(
+                    name,
+                    "one or more certificates as PEM text, with their line breaks",
+                );
+                None
+            }
+        }
+    }
+
+    fn malformed(&mut self, name: &str, expected: &'static str) {
+        self.problems.push(Problem::Malformed { name: name.to_owned(), expected });
+    }
+
+    fn is_malformed(&self, property: &str) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| matches!(problem, Problem::Malformed { name, .. } if name == property))
+    }
+}
