@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use lambda_runtime::Diagnostic;
+use lambda_runtime::{Context, Diagnostic};
 use reqwest::Client;
 use serde_json::Value;
 
@@ -116,6 +116,11 @@ impl Answer {
             self.budget.answer_until().saturating_duration_since(self.budget.work_until());
         self.budget.work_until() + reserve / 2
     }
+}
+
+/// What Lambda leaves of the time for this invocation.
+pub fn time_left(context: &Context) -> Duration {
+    context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
 }
 
 fn function_error(error_type: &str, document: String) -> Diagnostic {

@@ -2,12 +2,12 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, time_left};
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::event::Event;
@@ -108,8 +108,7 @@ fn nothing_dropped() -> Success {
 /// The time there is: what Lambda leaves, and `ServiceTimeout` if that is less.
 fn budget(event: &Event, context: &Context) -> Budget {
     let now = Instant::now();
-    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
-    let budget = Budget::new(now, left);
+    let budget = Budget::new(now, time_left(context));
     match service_timeout(event.properties.as_ref()) {
         Some(timeout) => budget.within(now, timeout),
         None => budget,

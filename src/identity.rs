@@ -14,6 +14,11 @@ pub fn create_failed(logical_id: &str) -> String {
     format!("{}-create-failed", prefix(logical_id))
 }
 
+/// The id of a Create of which nobody knows what it left behind: the second function's.
+pub fn create_unknown(logical_id: &str) -> String {
+    format!("{}-create-unknown", prefix(logical_id))
+}
+
 /// The id after an Update: the one that came in, unless it is one of ours for another server.
 ///
 /// An id of another form, an older function's say, is kept: a changed id is a replacement.

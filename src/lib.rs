@@ -35,6 +35,7 @@ pub mod problem;
 pub mod properties;
 pub mod report;
 pub mod request;
+pub mod responder;
 pub mod response;
 pub mod secret;
 pub mod session;

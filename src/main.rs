@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use cfn_postgres_extensions::handler::Handler;
+use cfn_postgres_extensions::responder::Responder;
 use cfn_postgres_extensions::trust::Trust;
 use cfn_postgres_extensions::{error, http, log};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -31,6 +32,14 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
         Trust::default().for_aws()
     })?;
     let http = http::client(tls.clone())?;
+    if std::env::var_os("_HANDLER").is_some_and(|handler| handler == "responder") {
+        let responder = Responder { http };
+        return lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+            let responder = responder.clone();
+            async move { responder.handle(event.payload, event.context).await }
+        }))
+        .await;
+    }
     let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http::for_sdk(http.clone()))
         .retry_config(RetryConfig::disabled())
