@@ -3,7 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-TOOLS := .venv/bin
+# Two environments: the local AWS and SAM insist on different releases of boto3.
+DEMO := .venv/bin
+TOOLS := .venv-tools/bin
 # The bootstrap carries its own OpenSSL; everything else links the system's where it has one.
 FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
@@ -16,17 +18,17 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/ready ## watch the real thing on a local AWS (KEEP=1 leaves it running)
-	$(TOOLS)/python demo/demo.py $(if $(KEEP),--keep)
+demo: .venv ## watch the real thing on a local AWS (KEEP=1 leaves it running)
+	$(DEMO)/python demo/demo.py $(if $(KEEP),--keep)
 
 test: ## every test, against a throwaway PostgreSQL over TLS
 	cargo test $(FEATURES) --no-run
 	$(WITH_POSTGRES) -- cargo test $(FEATURES)
 	$(MAKE) test-deployment
 
-test-deployment: .venv/ready ## deploy template.yaml to the local AWS and check what comes of it
+test-deployment: .venv ## deploy template.yaml to the local AWS and check what comes of it
 	cargo build $(FEATURES)
-	$(TOOLS)/python demo/demo.py --check --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
+	$(DEMO)/python demo/demo.py --check --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
 
 test-versions: ## the stories on the oldest and the newest server that is claimed
 	for major in 13 18; do \
@@ -34,7 +36,7 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) --test stories --test protocol; \
 	done
 
-lint: .venv/ready ## formatting, clippy, rustdoc, dependencies, templates
+lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check
 	cargo clippy $(FEATURES) --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc $(FEATURES) --no-deps
@@ -42,7 +44,7 @@ lint: .venv/ready ## formatting, clippy, rustdoc, dependencies, templates
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
 	$(TOOLS)/cfn-lint $(TEMPLATES)
 
-build: .venv/ready ## the release bootstrap, as `sam deploy` ships it, and a check of it
+build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build
 	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
 
@@ -51,9 +53,11 @@ update-rds-roots: ## take the authorities of RDS and Amazon from where they are 
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv
+	rm -rf .aws-sam .venv .venv-tools
 
-.venv/ready: tools/requirements.txt
-	python3 -m venv .venv
-	$(TOOLS)/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
-	touch $@
+# Not files to make: the script knows when an environment is up to date, and is quick to say so.
+.PHONY: .venv .venv-tools
+.venv:
+	python3 demo/venv.py .venv demo/requirements.txt
+.venv-tools:
+	python3 demo/venv.py .venv-tools tools/requirements.txt

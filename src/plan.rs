@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
                 None
             }
             Target::Unreachable(wanted) => {
-                self.problems.push(Problem::no_update_path(installed, wanted, self.observed));
+                self.problems.push(Problem::no_update_path(installed, wanted, true, self.observed));
                 None
             }
             Target::Update(to) => Some(to),

@@ -9,6 +9,9 @@ use crate::request::WantedVersion;
 const PRELOADED: [&str; 6] =
     ["pg_cron", "pg_tle", "pg_transport", "pgaudit", "pglogical", "plrust"];
 
+/// Projects whose extension has another name.
+const PROJECTS: [(&str, &str); 2] = [("pgvector", "vector"), ("timescale", "timescaledb")];
+
 /// One thing that stands between the map and the database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -214,7 +217,7 @@ impl Problem {
         Self::UnknownExtension {
             key: key.to_owned(),
             server: observed.short_version().to_owned(),
-            suggestion: did_you_mean(key, observed.names()),
+            suggestion: suggestion(key, observed),
         }
     }
 
@@ -223,8 +226,11 @@ impl Problem {
         wanted: &WantedVersion,
         observed: &Observed,
     ) -> Self {
-        let mut versions: Vec<&str> =
-            observed.offered(name).map(|offered| offered.version.as_str()).collect();
+        let mut versions: Vec<&str> = observed
+            .offered(name)
+            .map(|offered| offered.version.as_str())
+            .filter(|version| crate::version::is_release(version))
+            .collect();
         versions.sort_unstable_by(|a, b| crate::version::rank(b, a));
         Self::VersionNotOffered {
             name: name.to_owned(),
@@ -237,22 +243,31 @@ impl Problem {
         }
     }
 
-    pub(crate) fn no_update_path(installed: &Installed, wanted: &str, observed: &Observed) -> Self {
+    /// `exact` says that the map names the very version, which `DowngradePolicy` is for.
+    pub(crate) fn no_update_path(
+        installed: &Installed,
+        wanted: &str,
+        exact: bool,
+        observed: &Observed,
+    ) -> Self {
         let mut reachable: Vec<&str> = observed
             .targets(&installed.name)
-            .filter(|(_, reachable)| *reachable)
+            .filter(|(version, reachable)| *reachable && crate::version::is_release(version))
             .map(|(version, _)| version)
             .collect();
         reachable.sort_unstable_by(|a, b| crate::version::rank(b, a));
+        let keep = if exact { ", or let it be with `DowngradePolicy: Keep`" } else { "" };
         Self::NoUpdatePath {
             name: installed.name.clone(),
             installed: installed.version.clone(),
             wanted: wanted.to_owned(),
             reachable: if reachable.is_empty() {
-                "no other version can be reached from it: ask for the installed one, or for `any`"
-                    .to_owned()
+                format!(
+                    "no other version can be reached from it: ask for the installed one or for \
+                     `any`{keep}"
+                )
             } else {
-                format!("it can be updated to {}", listed(reachable))
+                format!("it can be updated to {}{keep}", listed(reachable))
             },
         }
     }
@@ -324,6 +339,17 @@ impl Problem {
             problems.push(Self::NotSupported { name: name.to_owned() });
         }
         problems
+    }
+}
+
+/// What somebody who wrote `key` most likely meant.
+fn suggestion(key: &str, observed: &Observed) -> String {
+    let project = PROJECTS.iter().find(|(project, _)| key.eq_ignore_ascii_case(project));
+    match project {
+        Some((_, name)) if !observed.names().any(|other| other == *name) => {
+            format!("; did you mean `{name}`? This server does not offer that one either")
+        }
+        _ => did_you_mean(key, observed.names()),
     }
 }
 

@@ -80,7 +80,7 @@ pub fn to_update<'a>(
         WantedVersion::Exact(version) => exactly(version),
         WantedVersion::Latest => match default.map(exactly) {
             Some(Ok(Target::Unreachable(version))) => {
-                Err(Problem::no_update_path(installed, version, observed))
+                Err(Problem::no_update_path(installed, version, false, observed))
             }
             Some(target) => target,
             None => Err(Problem::version_not_offered(name, wanted, observed)),
@@ -97,7 +97,7 @@ pub fn to_update<'a>(
             match best {
                 Some(version) => Ok(Target::Update(version)),
                 None if known() => {
-                    Err(Problem::no_update_path(installed, &wanted.to_string(), observed))
+                    Err(Problem::no_update_path(installed, &wanted.to_string(), false, observed))
                 }
                 None => Err(Problem::version_not_offered(name, wanted, observed)),
             }
@@ -108,7 +108,12 @@ pub fn to_update<'a>(
 /// Whether a version starts like that and is a release: PostGIS's `next`, `dev` and `unpackaged`
 /// install, and must never be picked.
 fn matches(version: &str, start: &str) -> bool {
-    version.starts_with(start)
+    version.starts_with(start) && is_release(version)
+}
+
+/// Whether a version is one to be picked or named. PostGIS's `ANY` is only a step of a path.
+pub(crate) fn is_release(version: &str) -> bool {
+    version.contains(|letter: char| letter.is_ascii_digit())
         && !["next", "dev", "unpackaged"].iter().any(|word| version.contains(word))
 }
 

@@ -215,6 +215,10 @@ fn refusals() {
         "refusals",
         vec![
             ("an unknown name", planned(json!({ "postgi": "1" }), none())),
+            (
+                "the name of the project, not of the extension",
+                planned(json!({ "pgvector": "0.8.0" }), none()),
+            ),
             ("an unknown name, nothing alike", planned(json!({ "timescaledb": "1" }), none())),
             ("a name that is two", planned(json!({ "MIXED": "1" }), none())),
             (

