@@ -1,6 +1,6 @@
 //! The way into the server: TLS, a password, and patience for what passes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres_native_tls::MakeTlsConnector;
 use tokio::task::JoinHandle;
@@ -20,6 +20,10 @@ const ATTEMPT: Duration = Duration::from_secs(20);
 
 /// How long to wait for Terminate to be on its way.
 const FAREWELL: Duration = Duration::from_millis(200);
+
+/// How long a role may not be let in yet: a fresh grant takes seconds, and an Aurora Serverless
+/// cluster that resumes says `no pg_hba.conf entry` for a while.
+const FRESH_GRANT: Duration = Duration::from_mins(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,7 @@ impl Connection {
         let tls = MakeTlsConnector::new(tls);
         let config = config(target);
         let place = format!("{}:{}", target.host, target.port);
+        let started = Instant::now();
         let mut backoff = Backoff::new();
         loop {
             let limit = ATTEMPT.min(budget.left());
@@ -96,10 +101,12 @@ impl Connection {
                 Err(_) => Passing {
                     why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
                     remedy: SILENT,
+                    fresh: false,
                 },
             };
-            if !backoff.pause(budget.work_until()).await {
-                let Passing { why: last, remedy } = failure;
+            let until = if failure.fresh { started + FRESH_GRANT } else { budget.work_until() };
+            if !backoff.pause(until.min(budget.work_until())).await {
+                let Passing { why: last, remedy, .. } = failure;
                 return Err(Error::GaveUp { place, last, remedy }.into());
             }
             log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
@@ -117,7 +124,10 @@ impl Connection {
         let Self { client, driver, .. } = self;
         drop(client);
         // Terminate is on its way when the task ends; a server that is stuck must not hold us.
-        let _ = tokio::time::timeout(FAREWELL, driver).await;
+        let abort = driver.abort_handle();
+        if tokio::time::timeout(FAREWELL, driver).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
@@ -140,6 +150,8 @@ fn config(target: &Target) -> Config {
 struct Passing {
     why: String,
     remedy: &'static str,
+    /// It is one of those that pass soon, or not at all.
+    fresh: bool,
 }
 
 const SILENT: &str = "see that the security group of the database lets the function in on that \
@@ -150,7 +162,7 @@ const NOT_UP: &str = "see that the server is up, and listens on that port";
 /// What a failed attempt means: an error if it will not pass.
 fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result<Passing, Error> {
     let why = chain(error);
-    let passing = |remedy| Ok(Passing { why: why.clone(), remedy });
+    let passing = |remedy| Ok(Passing { why: why.clone(), remedy, fresh: false });
     let refused = |remedy: &str| {
         Err(Error::Refused { place: place.to_owned(), why: why.clone(), remedy: remedy.to_owned() })
     };
@@ -190,10 +202,14 @@ fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result
             "create database `{}` first, or name another one in `Databases`",
             target.database
         )),
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => refused(
-            "see that the role exists, may log in, and that pg_hba.conf (on RDS: `rds.force_ssl`) \
-             lets it in this way",
-        ),
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if target.ssl_mode == SslMode::Disable => {
+            refused("the server may want TLS (on RDS: `rds.force_ssl`): leave `SslMode` out")
+        }
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Ok(Passing {
+            why: why.clone(),
+            remedy: "see that the role exists, may log in, and that pg_hba.conf lets it in",
+            fresh: true,
+        }),
         _ => refused("see the server's log"),
     }
 }
