@@ -10,6 +10,7 @@ TOOLS := .venv-tools/bin
 FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
+STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile
 TEMPLATES := template.yaml examples/*.yaml
 export SAM_CLI_TELEMETRY := 0
 
@@ -33,7 +34,7 @@ test-deployment: .venv ## deploy template.yaml to the local AWS and check what c
 test-versions: ## the stories on the oldest and the newest server that is claimed
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
-	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) --test stories --test protocol; \
+	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) $(STORIES); \
 	done
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates

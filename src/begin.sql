@@ -5,7 +5,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL client_min_messages = warning;
 SET LOCAL jit = off;
-SET LOCAL lock_timeout = {ms};
+-- A little sooner, so that the error says that it was a lock.
+SET LOCAL lock_timeout = {lock_ms};
 SET LOCAL statement_timeout = {ms};
 -- If we vanish without a word, the server does not keep the lock for us.
 SET LOCAL idle_in_transaction_session_timeout = {ms};

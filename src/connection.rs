@@ -23,7 +23,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// How long a role may not be let in yet: a fresh grant takes seconds, and an Aurora Serverless
 /// cluster that resumes says `no pg_hba.conf entry` for a while.
-const FRESH_GRANT: Duration = Duration::from_mins(1);
+const FRESH_GRANT: Duration = Duration::from_secs(60);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use crate::log;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an access that is denied may be a policy that has not taken effect yet.
-const FRESH_POLICY: Duration = Duration::from_mins(1);
+const FRESH_POLICY: Duration = Duration::from_secs(60);
 
 /// PostgreSQL's names among the values of `engine`.
 const ENGINES: [&str; 3] = ["postgres", "postgresql", "aurora-postgresql"];

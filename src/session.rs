@@ -14,7 +14,8 @@ use crate::observed::{self, Observed};
 use crate::plan::Plan;
 use crate::request::Wanted;
 
-/// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget.
+/// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget,
+/// `{lock_ms}` a little less.
 const BEGIN: &str = include_str!("begin.sql");
 
 /// The extensions that are there, after the steps.
@@ -111,7 +112,9 @@ impl Session {
     /// # Errors
     /// The lock is not to be had in time, or the server fails.
     pub async fn observe(&self, wanted: &Wanted, budget: Budget) -> Result<Observed, Error> {
-        let begin = BEGIN.replace("{ms}", &budget.left_in_milliseconds().to_string());
+        let (lock_ms, ms) = timeouts(budget);
+        let begin =
+            BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
         let look_for = observed::look_for(wanted).to_string();
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
             [(&look_for, Type::TEXT)];
@@ -142,9 +145,9 @@ impl Session {
         rehearse: bool,
         budget: Budget,
     ) -> Result<Extensions, Error> {
-        let ms = budget.left_in_milliseconds();
+        let (lock_ms, ms) = timeouts(budget);
         let mut batch: Vec<String> = vec![
-            format!("SET LOCAL lock_timeout = {ms}"),
+            format!("SET LOCAL lock_timeout = {lock_ms}"),
             format!("SET LOCAL statement_timeout = {ms}"),
         ];
         let settings = batch.len();
@@ -242,6 +245,12 @@ impl Session {
             _ => Error::Lost { doing, database, why: chain(&error), settled: true },
         })
     }
+}
+
+/// `lock_timeout` and `statement_timeout`, in milliseconds: the first a little shorter.
+fn timeouts(budget: Budget) -> (i32, i32) {
+    let ms = budget.left_in_milliseconds();
+    ((ms - 100).max(1), ms)
 }
 
 /// A timeout of ours, or a cancelled query.

@@ -1,5 +1,7 @@
 //! Properties of the planner, over random maps on a small model of a server.
 
+#![expect(clippy::expect_used, reason = "a broken model is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::observed::Observed;

@@ -3,6 +3,13 @@
 //! One snapshot each, `tests/snapshots/`: read it as the operator would. After a change that is
 //! meant, `INSTA_UPDATE=always cargo test --test plans` writes it anew.
 
+#![expect(
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "a broken case is a failed test, and the cases read better without `&`"
+)]
+
 use std::fmt::Write;
 
 use cfn_postgres_extensions::observed::Observed;

@@ -45,17 +45,17 @@ fn an_unknown_extension_with_a_suggestion() {
 #[test]
 fn a_version_that_is_not_offered_with_those_that_are() {
     let stage = Stage::new();
-    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.4", "1.8"]);
-    refused(&stage, &json!({ "hstore": "9.*" }), &["hstore", "9.*", "1.8"]);
-    refused(&stage, &json!({ "hstore": "LATEST" }), &["hstore", "LATEST", "1.8"]);
+    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.4", "1.7"]);
+    refused(&stage, &json!({ "hstore": "9.*" }), &["hstore", "9.*", "1.7"]);
+    refused(&stage, &json!({ "hstore": "LATEST" }), &["hstore", "LATEST", "1.7"]);
     stage.database.query("CREATE EXTENSION hstore VERSION '1.4'");
-    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.8"]);
+    refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.7"]);
 }
 
 #[test]
 fn two_keys_for_one_extension() {
     let stage = Stage::new();
-    let map = json!({ "hstore": "1.4", "HSTORE": "1.8" });
+    let map = json!({ "hstore": "1.4", "HSTORE": "1.7" });
     refused(&stage, &map, &["`hstore`", "`HSTORE`", "same"]);
 }
 
@@ -67,20 +67,20 @@ fn a_key_that_could_be_two_extensions() {
 #[test]
 fn no_update_path_with_what_is_reachable() {
     let stage = Stage::new();
-    stage.database.query("CREATE EXTENSION hstore VERSION '1.6'");
-    let answer = refused(&stage, &json!({ "hstore": "1.4" }), &["1.6", "1.4", "1.7", "1.8"]);
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.5'");
+    let answer = refused(&stage, &json!({ "hstore": "1.4" }), &["1.5", "1.4", "1.6", "1.7"]);
     assert!(answer.reason.contains("update"), "{}", answer.reason);
-    refused(&stage, &json!({ "hstore": "1.5", "citext": "" }), &["hstore", "1.5"]);
+    refused(&stage, &json!({ "hstore": "1.4", "citext": "" }), &["hstore", "1.4"]);
 }
 
 #[test]
 fn versions_that_say_too_little() {
-    let stage = Stage { map: r#"{"hstore": 1.10}"#.to_owned(), ..Stage::new() };
+    let stage = Stage::new().with_map(r#"{"hstore": 1.10}"#);
     refused(&stage, &json!("MAP"), &["hstore", "quote"]);
     refused(&stage, &json!({ "hstore": 1 }), &["hstore", "quote"]);
-    refused(&stage, &json!({ "hstore": { "Version": 1.8 } }), &["hstore", "quote"]);
+    refused(&stage, &json!({ "hstore": { "Version": 1.7 } }), &["hstore", "quote"]);
     refused(&stage, &json!({ "hstore": "*" }), &["hstore", "any", "latest"]);
-    refused(&stage, &json!({ "hstore": ["1.8"] }), &["hstore"]);
+    refused(&stage, &json!({ "hstore": ["1.7"] }), &["hstore"]);
     refused(&stage, &json!({ "hstore": true }), &["hstore"]);
     assert_eq!(stage.secrets.calls(), [], "no secret was read for any of them");
 }
@@ -115,19 +115,19 @@ fn not_trusted_and_not_a_superuser() {
     let database = &stage.database.name;
     stage.database.query(&format!("GRANT CREATE ON DATABASE {database} TO {role}"));
     stage.create(&json!({ "hstore": "1.4" })).succeeded();
-    stage.create(&json!({ "hstore": "1.8" })).succeeded();
+    stage.create(&json!({ "hstore": "1.7" })).succeeded();
     stage.database.query("CREATE EXTENSION citext VERSION '1.5'");
     refused(&stage, &json!({ "citext": "1.6" }), &["citext", &role, "own"]);
-    assert_eq!(stage.database.installed(), "citext 1.5, hstore 1.8");
+    assert_eq!(stage.database.installed(), "citext 1.5, hstore 1.7");
 }
 
 #[test]
 fn a_read_only_server() {
     let stage = Stage::new();
-    stage.database.query("CREATE EXTENSION hstore VERSION '1.8'");
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.7'");
     stage.database.set("default_transaction_read_only", "on");
     refused(&stage, &json!({ "citext": "" }), &["read-only", "25006", "writer"]);
-    stage.create(&json!({ "hstore": "1.8" })).succeeded();
+    stage.create(&json!({ "hstore": "1.7" })).succeeded();
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn scalars_are_strings_and_native() {
         json!({ "Databases": [stage.database.name], "SslMode": "verify-full" }),
     ] {
         let mut properties = properties;
-        properties["PluginsMap"] = json!({ "hstore": "1.8" });
+        properties["PluginsMap"] = json!({ "hstore": "1.7" });
         stage.create_with(&properties).succeeded();
     }
 }

@@ -1,0 +1,241 @@
+//! Getting in: secrets, passwords, rotation, TLS. Every event is sent twice.
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::database::{Database, server};
+use support::secrets::Fault;
+use support::stage::{SECRET, Stage};
+
+/// The map that most of these stories ask for.
+fn hstore() -> Value {
+    json!({ "hstore": "1.7" })
+}
+
+/// A stage for failures that are waited for: with little time, so that it is over soon.
+fn hasty() -> Stage {
+    Stage::new().with_seconds(3)
+}
+
+#[test]
+fn every_shape_of_a_secret() {
+    let stage = Stage::new();
+    let usual = stage.secret_of(&server().user, &server().password);
+    let with = |changes: Value| {
+        let mut secret = usual.clone();
+        for (name, value) in changes.as_object().into_iter().flatten() {
+            secret[name] = value.clone();
+        }
+        secret.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        secret
+    };
+    let host = json!({ "Host": "localhost", "Port": server().port.to_string() });
+    let database = json!({ "Databases": stage.database.name });
+    for (secret, more) in [
+        (usual.clone(), json!({})),
+        (with(json!({ "port": server().port.to_string() })), json!({})),
+        (with(json!({ "dbname": null, "database": stage.database.name })), json!({})),
+        (with(json!({ "engine": null, "dbInstanceIdentifier": null })), json!({})),
+        (with(json!({ "engine": "postgresql", "masterarn": "arn:aws:x" })), json!({})),
+        (with(json!({ "engine": "aurora-postgresql", "dbClusterIdentifier": "c" })), json!({})),
+        (with(json!({ "host": "wrong.invalid", "port": 1 })), host.clone()),
+        (with(json!({ "dbname": "nowhere" })), database),
+        (with(json!({ "username": "nobody" })), json!({ "Username": server().user })),
+        (with(json!({ "host": null, "port": null, "engine": null })), host),
+    ] {
+        stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+        let mut properties = json!({ "PluginsMap": hstore() });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            properties[name] = value.clone();
+        }
+        stage.create_with(&properties).succeeded();
+    }
+    stage.secrets.put_binary(SECRET, usual.to_string().as_bytes());
+    stage.create(&hstore()).succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
+#[test]
+fn a_secret_that_holds_no_credentials() {
+    let stage = Stage::new();
+    for (text, words) in [
+        ("correct horse battery staple", &["JSON"][..]),
+        (r#"["correct horse battery staple"]"#, &["JSON"]),
+        (r#"{"username": "app", "password": "correct horse battery staple" "#, &["JSON"]),
+        (r#"{"username": "app"}"#, &["password"]),
+        (r#"{"username": "app", "password": ""}"#, &["password"]),
+        (
+            r#"{"username": "a", "password": "correct horse battery staple", "host": "h",
+             "engine": "mysql"}"#,
+            &["engine", "mysql", "postgres"],
+        ),
+        (r#"{"username": "a", "password": "correct horse battery staple"}"#, &["Host"]),
+        (r#"{"password": "correct horse battery staple", "host": "h"}"#, &["Username"]),
+        (
+            r#"{"username": "a", "password": "correct horse battery staple", "host": "h",
+             "port": "many"}"#,
+            &["port"],
+        ),
+        ("", &["JSON"]),
+    ] {
+        stage.plant("correct horse battery staple");
+        stage.secrets.put(SECRET, "AWSCURRENT", text);
+        let answer = stage.create(&hstore()).failed(words);
+        assert_eq!(answer.id, "Extensions-create-failed");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read() {
+    let stage = hasty();
+    for (kind, words) in [
+        ("ResourceNotFoundException", &["ResourceNotFoundException", "DBSecret"][..]),
+        ("InvalidRequestException", &["marked for deletion"]),
+        ("DecryptionFailure", &["KMS"]),
+        ("AccessDeniedException", &["AccessDenied", "GetSecretValue"]),
+        ("ThrottlingException", &["Secrets Manager", "waiting"]),
+        ("InternalServiceError", &["Secrets Manager", "waiting"]),
+    ] {
+        let secret = format!("app/{kind}");
+        let faults = (0..100).map(|_| Fault::Error(kind));
+        stage.secrets.fail(&secret, faults);
+        let properties = json!({ "PluginsMap": hstore(), "DBSecret": secret });
+        stage.create_with(&properties).failed(words).failed(&[&secret]);
+    }
+}
+
+#[test]
+fn what_passes_is_waited_out() {
+    let stage = Stage::new();
+    for fault in [
+        Fault::Error("AccessDeniedException"),
+        Fault::Error("ThrottlingException"),
+        Fault::Error("InternalServiceError"),
+        Fault::Cut,
+    ] {
+        stage.secrets.fail(SECRET, [fault.clone(), fault]);
+        stage.create(&hstore()).succeeded();
+    }
+}
+
+#[test]
+fn a_password_of_any_characters() {
+    for password in [
+        r#"p@ss:w/o%r'd""#,
+        "{\"username\": \"x\"}",
+        "back\\slash $HOME `id` ; --",
+        " leading and trailing ",
+        "Pässwörd-密码-пароль",
+        "emoji 🐘 elephant",
+        "%00%2F?sslmode=disable&host=/tmp#",
+        "x = 'y' host=nowhere",
+    ] {
+        let stage = Stage::new();
+        let role = stage.database.role(password, "SUPERUSER");
+        stage.credentials(&role, password);
+        stage.create(&hstore()).succeeded();
+        stage.create(&json!({ "nonsense": "" })).failed(&["nonsense"]);
+    }
+}
+
+#[test]
+fn a_wrong_password_says_so_and_keeps_it() {
+    let stage = Stage::new().with_seconds(20);
+    let role = stage.database.role("right", "SUPERUSER");
+    stage.credentials(&role, "a wrong p4ssword");
+    stage.create(&hstore()).failed(&["28P01", &role, "secret"]);
+    let stages = stage.secrets.stages();
+    for label in ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"] {
+        assert!(stages.iter().any(|stage| stage == label), "{stages:?}");
+    }
+}
+
+#[test]
+fn a_rotation_in_mid_flight() {
+    for label in ["AWSPENDING", "AWSPREVIOUS"] {
+        let stage = Stage::new();
+        let role = stage.database.role("the one that works", "SUPERUSER");
+        stage.credentials(&role, "the one that does not");
+        stage.plant("the one that works");
+        let good = stage.secret_of(&role, "the one that works");
+        stage.secrets.put(SECRET, label, good.to_string());
+        stage.create(&hstore()).succeeded();
+    }
+}
+
+#[test]
+fn a_function_that_is_warm_reads_the_secret_anew() {
+    let stage = Stage::new();
+    let role = stage.database.role("of yesterday", "SUPERUSER");
+    stage.credentials(&role, "of yesterday");
+    stage.create(&hstore()).succeeded();
+    stage.database.query(&format!("ALTER ROLE {role} PASSWORD 'of today'"));
+    stage.credentials(&role, "of today");
+    stage.create(&hstore()).succeeded();
+}
+
+#[test]
+fn whom_the_function_trusts() {
+    let ca = fs::read_to_string(&server().ca).expect("the CA's file");
+    let stranger = Stage::with(Database::create(), &[("PGSSLROOTCERT", String::new())]);
+    let with = |stage: &Stage, more: &Value| {
+        let mut properties = json!({ "PluginsMap": hstore() });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            properties[name] = value.clone();
+        }
+        stage.create_with(&properties)
+    };
+    let wrong = "certificate";
+    with(&stranger, &json!({})).failed(&[wrong, "SslRootCert"]);
+    with(&stranger, &json!({ "SslMode": "verify-ca" })).failed(&[wrong, "SslRootCert"]);
+    with(&stranger, &json!({ "SslMode": "require" })).succeeded();
+    with(&stranger, &json!({ "SslRootCert": ca })).succeeded();
+    with(&stranger, &json!({ "SslRootCert": ca, "SslMode": "verify-ca" })).succeeded();
+    with(&stranger, &json!({ "SslRootCert": ca, "Host": "127.0.0.1" })).succeeded();
+}
+
+#[test]
+fn a_name_that_the_certificate_does_not_have() {
+    let stage = Stage::new();
+    let with = |mode: &str| {
+        let map = json!({ "hstore": "1.7" });
+        stage.create_with(&json!({ "PluginsMap": map, "Host": "127.0.0.2", "SslMode": mode }))
+    };
+    with("verify-full").failed(&["certificate", "verify-ca"]);
+    with("verify-ca").succeeded();
+    with("require").succeeded();
+}
+
+#[test]
+fn without_tls_only_if_asked() {
+    let stage = Stage::new().with_seconds(20);
+    let role = stage.database.role("in the clear", "SUPERUSER IN ROLE plaintext");
+    stage.credentials(&role, "in the clear");
+    let with = |mode: &str| {
+        stage.create_with(&json!({ "PluginsMap": hstore(), "SslMode": mode })).succeeded()
+    };
+    with("disable");
+    with("require");
+    stage.credentials(&server().user, &server().password);
+    let properties = json!({ "PluginsMap": hstore(), "SslMode": "disable" });
+    stage.create_with(&properties).failed(&["28000", "pg_hba.conf"]);
+}
+
+#[test]
+fn a_database_that_is_not_there() {
+    let stage = Stage::new();
+    let properties = json!({ "PluginsMap": hstore(), "Databases": "nowhere" });
+    stage.create_with(&properties).failed(&["3D000", "`nowhere`", "Databases"]);
+}
+
+#[test]
+fn nobody_listens() {
+    let stage = hasty();
+    let properties = json!({ "PluginsMap": hstore(), "Port": "1" });
+    let answer = stage.create_with(&properties);
+    answer.failed(&["waiting", "localhost:1", "refused"]);
+    let properties = json!({ "PluginsMap": hstore(), "Host": "no-such-host.invalid" });
+    stage.create_with(&properties).failed(&["waiting", "no-such-host.invalid"]);
+}

@@ -1,0 +1,118 @@
+//! What `CloudFormation` was told, and what must be true of every such document.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::wire::Request;
+
+/// The document may hold this many bytes, inclusive.
+const MOST: usize = 4096;
+
+/// One answer of the function's.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The whole document.
+    pub document: Value,
+    /// `SUCCESS` or `FAILED`.
+    pub status: String,
+    /// What a person reads.
+    pub reason: String,
+    /// The `PhysicalResourceId`.
+    pub id: String,
+    /// What `Fn::GetAtt` can ask for.
+    pub data: BTreeMap<String, String>,
+    /// The `message` of every line that was logged meanwhile.
+    pub log: Vec<String>,
+    /// What Lambda was told.
+    pub outcome: Result<Value, Value>,
+}
+
+impl Answer {
+    /// Reads a document, and checks all that the contract says of each.
+    pub fn read(event: &Value, text: &[u8], outcome: Result<Value, Value>) -> Self {
+        assert!(text.len() <= MOST, "{} bytes: {}", text.len(), String::from_utf8_lossy(text));
+        let document: Value = serde_json::from_slice(text).expect("a JSON document in UTF-8");
+        let member = |name: &str| {
+            let value = document[name].as_str();
+            value.unwrap_or_else(|| panic!("{name} is no string: {document}")).to_owned()
+        };
+        let (status, reason, id) =
+            (member("Status"), member("Reason"), member("PhysicalResourceId"));
+        assert!(status == "SUCCESS" || status == "FAILED", "{document}");
+        assert!(!reason.is_empty(), "{document}");
+        assert!(!id.is_empty() && id.len() <= 1024, "{document}");
+        for name in ["StackId", "RequestId", "LogicalResourceId"] {
+            assert_eq!(member(name), event[name].as_str().unwrap_or_default(), "{document}");
+        }
+        assert_eq!(document["NoEcho"], false, "{document}");
+        let mut data = BTreeMap::new();
+        for (key, value) in document["Data"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_else(|| panic!("{key} is no string: {document}"));
+            data.insert(key.clone(), value.to_owned());
+        }
+        Self { status, reason, id, data, log: Vec::new(), outcome, document }
+    }
+
+    /// The same, of a PUT: how it was sent matters too.
+    pub fn of_put(event: &Value, put: &Request, target: &str, outcome: &Outcome) -> Self {
+        assert_eq!(put.method, "PUT");
+        assert_eq!(put.target, target, "the URL went out as it came");
+        assert_eq!(put.header("Content-Type"), None, "S3 signed the URL without one");
+        assert_eq!(put.header("Transfer-Encoding"), None, "S3 wants a length");
+        let length = put.body.len().to_string();
+        assert_eq!(put.header("Content-Length"), Some(length.as_str()));
+        Self::read(event, &put.body, outcome.clone())
+    }
+
+    /// Panics unless this is a success.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.status, "SUCCESS", "{self:#?}");
+        self
+    }
+
+    /// Panics unless this is a failure whose reason has all these words, whatever their case.
+    #[track_caller]
+    pub fn failed(self, words: &[&str]) -> Self {
+        assert_eq!(self.status, "FAILED", "{self:#?}");
+        let reason = self.reason.to_lowercase();
+        for word in words {
+            assert!(reason.contains(&word.to_lowercase()), "no `{word}` in: {}", self.reason);
+        }
+        self
+    }
+
+    /// One value of `Data`.
+    #[track_caller]
+    pub fn data(&self, key: &str) -> &str {
+        self.data.get(key).unwrap_or_else(|| panic!("no `{key}` in {:#?}", self.data))
+    }
+
+    /// The document that Lambda got in a function error.
+    #[track_caller]
+    pub fn handed_over(&self) -> Value {
+        let error = self.outcome.as_ref().expect_err("a function error");
+        let text = error["errorMessage"].as_str().expect("a message");
+        serde_json::from_str(text).expect("the document")
+    }
+
+    /// Panics unless exactly this line was logged.
+    #[track_caller]
+    pub fn logged(&self, message: &str) {
+        assert!(self.log.iter().any(|line| line == message), "{message}\n{:#?}", self.log);
+    }
+}
+
+/// What Lambda was told: the function's response, or its error.
+pub type Outcome = Result<Value, Value>;
+
+/// The `message` of each line; every line must be a JSON object.
+pub fn messages(output: &str) -> Vec<String> {
+    let message = |line: &str| {
+        let object: Value = serde_json::from_str(line).unwrap_or_default();
+        assert!(object.is_object(), "a line of the log is no JSON object: {line}");
+        object["message"].as_str().unwrap_or_default().to_owned()
+    };
+    output.lines().map(message).collect()
+}

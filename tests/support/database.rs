@@ -1,0 +1,219 @@
+//! The real PostgreSQL: one server for all tests, one database for each.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use native_tls::{Certificate, TlsConnector};
+use postgres_native_tls::MakeTlsConnector;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
+
+/// Where the server is, and how its superuser gets in.
+pub struct Server {
+    /// The name in its certificate.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// The superuser.
+    pub user: String,
+    /// The superuser's password.
+    pub password: String,
+    /// The PEM file of the CA that signed its certificate.
+    pub ca: String,
+    connector: MakeTlsConnector,
+}
+
+/// The server that `make test` started.
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let variable = |name: &str| {
+            env::var(name).unwrap_or_else(|_| {
+                // Past the test harness, which would hide it and repeat it for every test.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "no PostgreSQL to test against ({name} is not set): run `make test`"
+                );
+                std::process::exit(101)
+            })
+        };
+        let ca = variable("TEST_PG_CA");
+        let pem = std::fs::read(&ca).expect("the CA's file");
+        let connector = TlsConnector::builder()
+            .disable_built_in_roots(true)
+            .add_root_certificate(Certificate::from_pem(&pem).expect("a certificate"))
+            .build()
+            .expect("TLS");
+        Server {
+            host: variable("TEST_PG_HOST"),
+            port: variable("TEST_PG_PORT").parse().expect("a port"),
+            user: variable("TEST_PG_USER"),
+            password: variable("TEST_PG_PASSWORD"),
+            ca,
+            connector: MakeTlsConnector::new(connector),
+        }
+    })
+}
+
+impl Server {
+    /// A session of the superuser's.
+    pub fn connect(&self, database: &str) -> Session {
+        let mut config = Config::new();
+        config.host(&self.host).port(self.port).dbname(database);
+        config.user(&self.user).password(&self.password);
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (client, connection) = runtime
+            .block_on(config.connect(self.connector.clone()))
+            .expect("the test server lets its superuser in");
+        runtime.spawn(connection);
+        Session { runtime, client }
+    }
+}
+
+/// One connection, used from outside of any runtime.
+pub struct Session {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Session {
+    /// Runs statements; the rows of all of them, each value as text and null as `∅`.
+    pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        self.attempt(sql).unwrap_or_else(|error| panic!("{sql}: {:?}", error.as_db_error()))
+    }
+
+    /// Runs statements that may fail.
+    pub fn attempt(&self, sql: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
+        let messages = self.runtime.block_on(self.client.simple_query(sql))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let text = |row: &SimpleQueryRow, at| row.get(at).unwrap_or("∅").to_owned();
+        Ok(rows.map(|row| (0..row.len()).map(|at| text(&row, at)).collect()).collect())
+    }
+
+    /// Runs a query and returns its one value.
+    pub fn value(&self, sql: &str) -> String {
+        let rows = self.query(sql);
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows[0][0].clone()
+    }
+}
+
+/// A database of one test's, dropped at its end.
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    roles: Mutex<Vec<String>>,
+    session: Option<Mutex<Session>>,
+}
+
+impl Database {
+    /// A new database, empty but for `plpgsql`.
+    pub fn create() -> Self {
+        Self::named(&unique("db"))
+    }
+
+    /// A new database with a name of the test's choice, which it shares with no other test.
+    pub fn named(name: &str) -> Self {
+        server().connect("postgres").query(&format!("CREATE DATABASE {}", quoted(name)));
+        let session = Some(Mutex::new(server().connect(name)));
+        Self { name: name.to_owned(), roles: Mutex::default(), session }
+    }
+
+    /// Sets a parameter for every session that starts from now on.
+    pub fn set(&self, parameter: &str, value: &str) {
+        let name = quoted(&self.name);
+        self.query(&format!("ALTER DATABASE {name} SET {parameter} = '{value}'"));
+    }
+
+    /// Makes a login role with these options; returns its name.
+    pub fn role(&self, password: &str, options: &str) -> String {
+        let role = unique("role");
+        let password = password.replace('\'', "''");
+        self.query(&format!("CREATE ROLE {role} LOGIN {options} PASSWORD '{password}'"));
+        self.roles.lock().unwrap().push(role.clone());
+        role
+    }
+
+    /// Runs statements as the superuser.
+    pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        self.session().query(sql)
+    }
+
+    /// Runs a query as the superuser and returns its one value.
+    pub fn value(&self, sql: &str) -> String {
+        self.session().value(sql)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.as_ref().expect("a session").lock().expect("a session that works")
+    }
+
+    /// Every installed extension and its version.
+    pub fn extensions(&self) -> BTreeMap<String, String> {
+        let rows = self.query("SELECT extname, extversion FROM pg_catalog.pg_extension");
+        rows.into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect()
+    }
+
+    /// The installed extensions but for `plpgsql`, sorted: `cube 1.5, hstore 1.8`.
+    pub fn installed(&self) -> String {
+        let mut text = String::new();
+        for (name, version) in self.extensions().iter().filter(|(name, _)| *name != "plpgsql") {
+            let comma = if text.is_empty() { "" } else { ", " };
+            write!(text, "{comma}{name} {version}").expect("a string");
+        }
+        text
+    }
+
+    /// The name of the schema that an extension's objects are in.
+    pub fn schema_of(&self, extension: &str) -> String {
+        self.value(&format!(
+            "SELECT nspname FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace
+             WHERE extname = '{extension}'"
+        ))
+    }
+
+    /// Whether the server has the files of an extension.
+    pub fn offers(&self, extension: &str) -> bool {
+        self.default_version(extension).is_some()
+    }
+
+    /// The version that the server would install by itself.
+    pub fn default_version(&self, extension: &str) -> Option<String> {
+        let rows = self.query(&format!(
+            "SELECT default_version FROM pg_available_extensions WHERE name = '{extension}'"
+        ));
+        rows.into_iter().next().map(|mut row| row.remove(0))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.session = None;
+        let admin = server().connect("postgres");
+        let mut statements = vec![format!("DROP DATABASE {} WITH (FORCE)", quoted(&self.name))];
+        statements
+            .extend(self.roles.lock().unwrap().iter().map(|role| format!("DROP ROLE {role}")));
+        for statement in statements {
+            // The whole cluster goes soon after; a failed test shall show its own failure.
+            let _ = admin.attempt(&statement);
+        }
+    }
+}
+
+/// A name that no other test has.
+pub fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A name as SQL writes it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,278 @@
+//! Everything around one function, ready for its first event.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, messages};
+use super::database::{Database, server};
+use super::lambda::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::secrets::SecretsManager;
+use super::sink::Sink;
+
+/// The ARN of the secret with the credentials.
+pub const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/db-AbCdEf";
+/// The resource's name in the template.
+pub const LOGICAL_ID: &str = "Extensions";
+
+/// A database, a secret that opens it, a place for answers and a function that is running.
+pub struct Stage {
+    /// The real thing.
+    pub database: Database,
+    /// The account's secrets; [`SECRET`] is among them.
+    pub secrets: SecretsManager,
+    /// Where the answers go.
+    pub sink: Sink,
+    /// The function.
+    pub function: Function,
+    planted: Mutex<Vec<String>>,
+    /// Sent where an event has the text `MAP`.
+    map: String,
+    /// What Lambda leaves for each invocation.
+    time: Duration,
+}
+
+impl Stage {
+    /// The superuser's secret, and a fresh database.
+    pub fn new() -> Self {
+        Self::with(Database::create(), &[])
+    }
+
+    /// The same with a database and more environment variables of the test's choice.
+    pub fn with(database: Database, environment: &[(&str, String)]) -> Self {
+        let secrets = SecretsManager::start();
+        let mut variables = vec![("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
+        variables.extend_from_slice(environment);
+        let function = Function::start(&variables);
+        let stage = Self {
+            database,
+            secrets,
+            sink: Sink::start(),
+            function,
+            map: String::new(),
+            time: Duration::from_mins(2),
+            planted: Mutex::new(vec![SECRET_ACCESS_KEY.to_owned(), SESSION_TOKEN.to_owned()]),
+        };
+        stage.credentials(&server().user, &server().password);
+        stage
+    }
+
+    /// Sends this JSON where an event has the text `MAP`: with keys in its own order.
+    pub fn with_map(self, map: &str) -> Self {
+        Self { map: map.to_owned(), ..self }
+    }
+
+    /// Leaves the function this many seconds for each invocation.
+    pub fn with_seconds(self, seconds: u64) -> Self {
+        Self { time: Duration::from_secs(seconds), ..self }
+    }
+
+    /// Another process of the same function: a second sandbox.
+    pub fn another_function(&self) -> Function {
+        Function::start(&[("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url())])
+    }
+
+    /// The secret as RDS's rotation writes it, for another user.
+    pub fn secret_of(&self, user: &str, password: &str) -> Value {
+        json!({
+            "engine": "postgres",
+            "host": server().host,
+            "port": server().port,
+            "username": user,
+            "password": password,
+            "dbname": self.database.name,
+            "dbInstanceIdentifier": "app",
+        })
+    }
+
+    /// Puts these credentials into the secret, and watches that nobody ever reads the password.
+    pub fn credentials(&self, user: &str, password: &str) {
+        self.plant(password);
+        self.secrets.put(SECRET, "AWSCURRENT", self.secret_of(user, password).to_string());
+    }
+
+    /// A text that must never be in an answer or a log.
+    pub fn plant(&self, secret: &str) {
+        self.planted.lock().unwrap().push(secret.to_owned());
+    }
+
+    /// An event as `CloudFormation` sends it, all scalars strings; `properties` beside the usual
+    /// ones. A null takes a usual one away.
+    pub fn event(&self, kind: &str, properties: &Value) -> Value {
+        let mut all = json!({
+            "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions",
+            "ServiceTimeout": "900",
+            "DBSecret": SECRET,
+        });
+        for (name, value) in properties.as_object().expect("properties") {
+            all[name] = value.clone();
+        }
+        all.as_object_mut().expect("properties").retain(|_, value| !value.is_null());
+        json!({
+            "RequestType": kind,
+            "StackId": format!(
+                "arn:aws:cloudformation:eu-west-1:123456789012:stack/{}/0a1b2c3d-0000-11f0-8000",
+                self.database.name
+            ),
+            "RequestId": "5f6a1c9e-0000-4000-8000-00000000c0de",
+            "LogicalResourceId": LOGICAL_ID,
+            "ResourceType": "Custom::PostgresExtensions",
+            "ResourceProperties": all,
+        })
+    }
+
+    /// An event about a resource that is there already.
+    pub fn event_about(&self, kind: &str, id: &str, properties: &Value) -> Value {
+        let mut event = self.event(kind, properties);
+        event["PhysicalResourceId"] = json!(id);
+        if kind == "Update" {
+            event["OldResourceProperties"] =
+                self.event(kind, &json!({}))["ResourceProperties"].clone();
+        }
+        event
+    }
+
+    /// Creates the resource with this `PluginsMap`, twice.
+    #[track_caller]
+    pub fn create(&self, map: &Value) -> Answer {
+        self.create_with(&json!({ "PluginsMap": map }))
+    }
+
+    /// Creates the resource with these properties, twice.
+    #[track_caller]
+    pub fn create_with(&self, properties: &Value) -> Answer {
+        self.deliver(&self.event("Create", properties))
+    }
+
+    /// Updates the resource of an earlier answer to this `PluginsMap`, twice.
+    #[track_caller]
+    pub fn update(&self, earlier: &Answer, map: &Value) -> Answer {
+        self.deliver(&self.event_about("Update", &earlier.id, &json!({ "PluginsMap": map })))
+    }
+
+    /// Delivers an event twice: the second time must tell the same, and change nothing.
+    #[track_caller]
+    pub fn deliver(&self, event: &Value) -> Answer {
+        let first = self.deliver_once(event);
+        let catalog = self.database.extensions();
+        let second = self.deliver_once(event);
+        assert_eq!(second.status, first.status, "{second:#?}");
+        assert_eq!(second.id, first.id);
+        assert_eq!(self.database.extensions(), catalog, "the second delivery changed something");
+        if event["RequestType"] != "Delete" && first.status == "SUCCESS" {
+            assert_eq!(second.data("Changed"), "false", "{second:#?}");
+            let versions = |answer: &Answer| {
+                let mut data = answer.data.clone();
+                for key in ["Changed", "Changes", "Before"] {
+                    data.remove(key);
+                }
+                data
+            };
+            assert_eq!(versions(&second), versions(&first));
+        }
+        first
+    }
+
+    /// Delivers an event once.
+    #[track_caller]
+    pub fn deliver_once(&self, event: &Value) -> Answer {
+        self.deliver_to(&self.function, event)
+    }
+
+    /// Delivers an event once, to a function of the test's choice.
+    #[track_caller]
+    pub fn deliver_to(&self, function: &Function, event: &Value) -> Answer {
+        let url = self.sink.url();
+        let mut event = event.clone();
+        event["ResponseURL"] = json!(url.url);
+        let before = function.output().len();
+        let text = event.to_string().replace("\"MAP\"", &self.map);
+        let outcome = function.invoke(text.as_bytes(), self.time);
+        let puts = self.sink.puts();
+        let mine: Vec<_> = puts.iter().filter(|put| put.target.contains(&url.signature)).collect();
+        for put in &mine {
+            assert_eq!(put.body, mine[0].body, "a retry tells the same");
+        }
+        let put = mine.last().unwrap_or_else(|| panic!("no answer: {outcome:?}"));
+        let mut answer = Answer::of_put(&event, put, &url.target, &outcome);
+        answer.log = messages(&function.output()[before..]);
+        self.plant(&url.signature);
+        self.check_silence(function, &answer);
+        answer
+    }
+
+    /// Delivers an event to several functions at once.
+    pub fn deliver_to_all(&self, functions: &[Function], event: &Value) -> Vec<Answer> {
+        thread::scope(|scope| {
+            let deliver = |function| scope.spawn(move || self.deliver_to(function, event));
+            let deliveries: Vec<_> = functions.iter().map(deliver).collect();
+            deliveries.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        })
+    }
+
+    /// Invokes the function directly: the answer is its result, and FAILED its error.
+    #[track_caller]
+    pub fn invoke(&self, event: &Value) -> Answer {
+        let before = self.function.output().len();
+        let outcome = self.function.invoke(event.to_string().as_bytes(), self.time);
+        let document = match &outcome {
+            Ok(document) => document.to_string(),
+            Err(error) => error["errorMessage"].as_str().expect("an errorMessage").to_owned(),
+        };
+        let mut answer = Answer::read(event, document.as_bytes(), outcome);
+        assert_eq!(answer.status == "SUCCESS", answer.outcome.is_ok(), "{answer:#?}");
+        answer.log = messages(&self.function.output()[before..]);
+        self.check_silence(&self.function, &answer);
+        answer
+    }
+
+    /// The version of PostGIS that the server would install; only some servers have it.
+    pub fn postgis(&self) -> Option<String> {
+        let version = self.database.default_version("postgis");
+        if version.is_none() {
+            println!("skipped: this server offers no PostGIS");
+        }
+        version
+    }
+
+    /// The version that the server would install by itself.
+    #[track_caller]
+    pub fn default_version(&self, extension: &str) -> String {
+        let version = self.database.default_version(extension);
+        version.unwrap_or_else(|| panic!("the server offers no {extension}: run `make test`"))
+    }
+
+    /// Lets the server fail when an extension was created, with this statement of PL/pgSQL's.
+    pub fn refuse(&self, extension: &str, statement: &str) {
+        self.database.query(&format!(
+            "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $body$
+             BEGIN
+               IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+                          WHERE object_type = 'extension' AND object_identity = '{extension}')
+               THEN {statement}; END IF;
+             END $body$;
+             CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+               EXECUTE FUNCTION public.refuse()"
+        ));
+    }
+
+    /// Panics if anything planted is in an answer or a log.
+    #[track_caller]
+    pub fn check_silence(&self, function: &Function, answer: &Answer) {
+        let said = format!(
+            "{}\n{:?}\n{}\n{}",
+            answer.document,
+            answer.outcome,
+            function.output(),
+            function.errors()
+        );
+        // The JSON of a text has escapes: what a person reads counts too.
+        let read =
+            format!("{said}\n{}\n{:?}\n{}", answer.reason, answer.data, answer.log.join("\n"));
+        for secret in self.planted.lock().unwrap().iter() {
+            assert!(!read.contains(secret), "`{secret}` was told:\n{read}");
+        }
+    }
+}
