@@ -34,6 +34,7 @@ from screen import Screen
 if not in_order(os.path.join(ROOT, "demo", "requirements.txt")):
     sys.exit("demo: this Python lacks what demo/requirements.txt lists; `make demo` sees to it")
 
+import responder  # noqa: E402
 from local_aws import LocalAws  # noqa: E402
 from stacks import Stacks  # noqa: E402
 
@@ -357,6 +358,9 @@ def run(screen, arguments):
         update(demo, created, updated, parameters)
         mistake(demo, updated, edited(updated, MISTAKE), parameters)
         secrecy(demo)
+        if arguments.check:
+            responder.check(demo, function, parameters["RootCert"])
+            demo.stacks.skip_the_past(USER)
         if arguments.keep:
             leave_running(demo, function, updated, parameters)
             return

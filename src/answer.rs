@@ -88,7 +88,8 @@ impl Answer {
         if let Err(reason) = &outcome.result {
             log::error(reason);
         }
-        let document = document(&self.event, outcome, &self.log_stream);
+        let document = document(&self.event, outcome, &format!("log stream: {}", self.log_stream));
+        let until = self.budget.deliver_until(Instant::now());
         let failed = outcome.result.is_err();
         match &self.event.response_url {
             None if failed => Err(function_error(FAILED, document)),
@@ -97,7 +98,7 @@ impl Answer {
                 log::error(&format!("the answer was not sent: {refused}"));
                 Err(function_error(NOT_DELIVERED, document))
             }
-            Some(Ok(url)) => match delivery::put(http, url, &document, self.budget).await {
+            Some(Ok(url)) => match delivery::put(http, url, &document, until).await {
                 Ok(()) => {
                     log::info(if failed { "answered FAILED" } else { "answered SUCCESS" });
                     Ok(Value::Null)

@@ -37,6 +37,15 @@ impl Budget {
         self.answer_until
     }
 
+    /// Until when to try to deliver an answer that there is `now`: for as long as the reserve, and
+    /// ending a little early, to return from the function. After that the second function has
+    /// better chances, and `CloudFormation` should still be waiting for it.
+    pub fn deliver_until(&self, now: Instant) -> Instant {
+        const MARGIN: Duration = Duration::from_millis(250);
+        let reserve = self.answer_until.saturating_duration_since(self.work_until);
+        (now + reserve).min(self.answer_until).checked_sub(MARGIN).unwrap_or(now)
+    }
+
     /// What the server may take longer than its own timeouts, before we cancel and hang up.
     pub fn grace(&self) -> Duration {
         (self.answer_until.saturating_duration_since(self.work_until) / 10)

@@ -4,16 +4,13 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 
-use crate::budget::{Backoff, Budget};
+use crate::budget::Backoff;
 use crate::error::chain;
 use crate::event::ResponseUrl;
 use crate::log;
 
 /// How long one PUT may take before another is tried.
 const ATTEMPT: Duration = Duration::from_secs(5);
-
-/// What is kept of the reserve for returning from the function.
-const MARGIN: Duration = Duration::from_millis(250);
 
 /// Why an answer was not delivered.
 #[derive(Debug, thiserror::Error)]
@@ -42,18 +39,17 @@ pub enum Error {
     },
 }
 
-/// PUTs `document`. Transport errors and 5xx are retried, other statuses are final.
+/// PUTs `document`. Transport errors and 5xx are retried until `until`, other statuses are final.
 ///
 /// # Errors
-/// It was refused, or nobody took it within the budget's reserve.
+/// It was refused, or nobody took it in time.
 pub async fn put(
     client: &Client,
     url: &ResponseUrl,
     document: &str,
-    budget: Budget,
+    until: Instant,
 ) -> Result<(), Error> {
     let host = url.host().to_owned();
-    let until = budget.answer_until().checked_sub(MARGIN).unwrap_or_else(Instant::now);
     let mut backoff = Backoff::new();
     loop {
         let limit = ATTEMPT.min(until.saturating_duration_since(Instant::now()));

@@ -3,11 +3,12 @@
 //! It is the target of the first one's `OnFailure` and runs outside the VPC. Record:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
+use std::time::{Duration, Instant};
+
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
 
 use crate::answer::{NOT_DELIVERED, time_left};
-use crate::budget::Budget;
 use crate::error::chain;
 use crate::event::{Event, ResponseUrl};
 use crate::response::{MOST_BYTES, Outcome, document};
@@ -15,6 +16,9 @@ use crate::{delivery, identity, log};
 
 /// The `errorType` of a record that is not ours.
 const NOT_OURS: &str = "NotOurs";
+
+/// What is kept of the time for returning from the function.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// Answers from records.
 #[derive(Debug, Clone)]
@@ -34,12 +38,12 @@ impl Responder {
             error(NOT_OURS, format!("refused: {why}"))
         })?;
         log::info(&format!("answering for the first function: {event}"));
-        let budget = Budget::new(std::time::Instant::now(), time_left(&context));
+        let until = Instant::now() + time_left(&context).saturating_sub(MARGIN);
         let (answer, forwarded) = match finished(&record, &event) {
             Some(document) => (document, true),
             None => (failure(&record, &event, &context), false),
         };
-        match delivery::put(&self.http, &url, &answer, budget).await {
+        match delivery::put(&self.http, &url, &answer, until).await {
             Ok(()) => {
                 log::info(if forwarded { "delivered its document" } else { "answered FAILED" });
                 Ok(Value::Null)
@@ -96,7 +100,8 @@ fn failure(record: &Value, event: &Event, context: &Context) -> String {
     let physical_id =
         incoming.unwrap_or_else(|| identity::create_unknown(&event.logical_resource_id));
     let outcome = Outcome { physical_id, result: Err(reason(record)) };
-    document(event, &outcome, &context.env_config.log_stream)
+    let log = format!("the second function's log stream: {}", context.env_config.log_stream);
+    document(event, &outcome, &log)
 }
 
 fn reason(record: &Value) -> String {

@@ -44,14 +44,13 @@ struct Document<'a> {
 /// Puts the answer into one JSON document of at most [`MOST_BYTES`].
 ///
 /// What does not fit is shortened in the order `Before`, `After`, `Changes`, `Reason`; the keys
-/// stay, and so does the log stream at the end of the reason.
-pub fn document(event: &Event, outcome: &Outcome, log_stream: &str) -> String {
+/// stay, and so does `log` at the end of the reason: the words for the log stream.
+pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
     let (status, reason, data) = match &outcome.result {
         Ok(success) => ("SUCCESS", &success.reason, success.data.as_ref()),
         Err(reason) => ("FAILED", reason, None),
     };
-    let place =
-        if log_stream.is_empty() { String::new() } else { format!(" (log stream: {log_stream})") };
+    let place = format!(" ({log})");
     let mut document = Document {
         status,
         reason: format!("{reason}{place}"),
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn a_failure_says_why_and_where_to_look() {
         let outcome = Outcome { physical_id: "X-1".into(), result: Err("no such thing".into()) };
-        insta::assert_snapshot!(document(&event(), &outcome, "2026/11/21/[$LATEST]ab"), @r#"{"Status":"FAILED","Reason":"no such thing (log stream: 2026/11/21/[$LATEST]ab)","PhysicalResourceId":"X-1","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid","RequestId":"r-1","LogicalResourceId":"Extensions","NoEcho":false,"Data":{}}"#);
+        insta::assert_snapshot!(document(&event(), &outcome, "log stream: 2026/11/21/[$LATEST]ab"), @r#"{"Status":"FAILED","Reason":"no such thing (log stream: 2026/11/21/[$LATEST]ab)","PhysicalResourceId":"X-1","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid","RequestId":"r-1","LogicalResourceId":"Extensions","NoEcho":false,"Data":{}}"#);
     }
 
     #[test]
@@ -152,10 +151,10 @@ mod tests {
     #[test]
     fn the_log_stream_outlives_a_long_reason() {
         let outcome = Outcome { physical_id: "X".into(), result: Err("ä\"".repeat(3000)) };
-        let text = document(&event(), &outcome, "stream");
+        let text = document(&event(), &outcome, "log stream: s");
         assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - 8, "{}", text.len());
         let reason = read(&text)["Reason"].as_str().map(ToOwned::to_owned).expect("a reason");
-        assert!(reason.starts_with("ä\"ä\"") && reason.ends_with("... (log stream: stream)"));
+        assert!(reason.starts_with("ä\"ä\"") && reason.ends_with("... (log stream: s)"));
     }
 
     proptest! {
