@@ -319,7 +319,8 @@ def start(server, account):
                 break
             with contextlib.suppress(OSError):
                 with open(os.path.join(data, "postmaster.pid")) as lines:
-                    if lines.read().split("\n")[-2].strip() == "ready":
+                    # Its eighth line is the state; it may be read while it is being written.
+                    if "ready" in lines.read().split():
                         return
             time.sleep(0.05)
         with open(server.log, errors="replace") as log:
