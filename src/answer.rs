@@ -1,7 +1,7 @@
 //! One request's answer: given exactly once, by whoever is first to have one.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::{Context, Diagnostic};
@@ -9,9 +9,9 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::error::chain;
 use crate::event::Event;
 use crate::response::{Outcome, document};
+use crate::words::chain;
 use crate::{delivery, identity, log};
 
 /// The `errorType` of an answer that could not be delivered; `errorMessage` is the document.
@@ -38,7 +38,9 @@ pub struct Answer {
 #[derive(Debug, Default)]
 pub struct Progress {
     id: OnceLock<String>,
-    unsettled: AtomicBool,
+    /// Databases whose changes are on their way, or of which nobody knows whether they stayed.
+    unsettled: AtomicUsize,
+    changed: AtomicBool,
 }
 
 impl Progress {
@@ -48,9 +50,19 @@ impl Progress {
         let _ = self.id.set(id);
     }
 
-    /// Changes are on their way; or it is known whether they stayed.
-    pub fn unsettled(&self, unsettled: bool) {
-        self.unsettled.store(unsettled, Ordering::SeqCst);
+    /// Changes are on their way to a database.
+    pub fn sent(&self) {
+        self.unsettled.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is known whether they stayed.
+    pub fn settled(&self, changed: bool) {
+        self.changed.fetch_or(changed, Ordering::SeqCst);
+        self.unsettled.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn may_have_left_something(&self) -> bool {
+        self.changed.load(Ordering::SeqCst) || self.unsettled.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -67,7 +79,7 @@ impl Answer {
         let event = &self.event;
         match (&event.physical_resource_id, self.progress.id.get()) {
             (Some(incoming), _) if event.request_type != "Create" => incoming.clone(),
-            (_, Some(id)) if self.progress.unsettled.load(Ordering::SeqCst) => id.clone(),
+            (_, Some(id)) if self.progress.may_have_left_something() => id.clone(),
             _ => identity::create_failed(&event.logical_resource_id),
         }
     }

@@ -9,11 +9,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
 use crate::budget::{Backoff, Budget};
-use crate::error::chain;
 use crate::log;
 use crate::request::SslMode;
-use crate::target::Target;
+use crate::secret::Password;
+use crate::target::{Login, Target};
 use crate::trust::Trust;
+use crate::words::chain;
 
 /// How long one attempt to connect may take: Aurora Serverless answers within 15 s of a pause.
 const ATTEMPT: Duration = Duration::from_secs(20);
@@ -77,13 +78,15 @@ impl Connection {
     /// A refusal that will not pass, or that did not pass in time.
     pub async fn open(
         target: &Target,
+        database: &str,
+        password: &Password,
         trust: &Trust,
         budget: Budget,
     ) -> Result<Self, crate::Error> {
         let tls =
             trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
         let tls = MakeTlsConnector::new(tls);
-        let config = config(target);
+        let config = config(target, database, password);
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
         let mut backoff = Backoff::new();
@@ -97,7 +100,7 @@ impl Connection {
                     });
                     return Ok(Self { client, tls, driver });
                 }
-                Ok(Err(error)) => judged(&error, target, &place)?,
+                Ok(Err(error)) => judged(&error, target, database, &place)?,
                 Err(_) => Passing {
                     why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
                     remedy: SILENT,
@@ -132,14 +135,14 @@ impl Connection {
 }
 
 /// The settings of a connection.
-fn config(target: &Target) -> Config {
+fn config(target: &Target, database: &str, password: &Password) -> Config {
     let mut config = Config::new();
     config
         .host(&target.host)
         .port(target.port)
         .user(&target.username)
-        .password(target.password.expose())
-        .dbname(&target.database)
+        .password(password.expose())
+        .dbname(database)
         .application_name(env!("CARGO_PKG_NAME"))
         .connect_timeout(ATTEMPT)
         .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
@@ -160,7 +163,12 @@ const UNRESOLVED: &str = "see that the host is right, and that the function's VP
 const NOT_UP: &str = "see that the server is up, and listens on that port";
 
 /// What a failed attempt means: an error if it will not pass.
-fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result<Passing, Error> {
+fn judged(
+    error: &tokio_postgres::Error,
+    target: &Target,
+    database: &str,
+    place: &str,
+) -> Result<Passing, Error> {
     let why = chain(error);
     let passing = |remedy| Ok(Passing { why: why.clone(), remedy, fresh: false });
     let refused = |remedy: &str| {
@@ -193,21 +201,30 @@ fn judged(error: &tokio_postgres::Error, target: &Target, place: &str) -> Result
         };
     };
     match *said.code() {
-        SqlState::INVALID_PASSWORD => Err(Error::Password { place: place.to_owned(), why }),
+        SqlState::INVALID_PASSWORD if target.login != Login::Iam => {
+            Err(Error::Password { place: place.to_owned(), why })
+        }
         SqlState::CANNOT_CONNECT_NOW
         | SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
         | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP),
         SqlState::INVALID_CATALOG_NAME => refused(&format!(
-            "create database `{}` first, or name another one in `Databases`",
-            target.database
+            "create database `{database}` first, or name another one in `Databases`"
         )),
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if target.ssl_mode == SslMode::Disable => {
             refused("the server may want TLS (on RDS: `rds.force_ssl`): leave `SslMode` out")
         }
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Ok(Passing {
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION | SqlState::INVALID_PASSWORD => Ok(Passing {
             why: why.clone(),
-            remedy: "see that the role exists, may log in, and that pg_hba.conf lets it in",
+            remedy: match target.login {
+                Login::Iam => {
+                    "see that the instance has IAM authentication on, that the function's role may \
+                     do rds-db:connect as this role, and that it is a member of `rds_iam`"
+                }
+                Login::Password(_) => {
+                    "see that the role exists, may log in, and that pg_hba.conf lets it in"
+                }
+            },
             fresh: true,
         }),
         _ => refused("see the server's log"),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, StatusCode};
 
 use crate::budget::Backoff;
-use crate::error::chain;
 use crate::event::ResponseUrl;
 use crate::log;
+use crate::words::chain;
 
 /// How long one PUT may take before another is tried.
 const ATTEMPT: Duration = Duration::from_secs(5);

@@ -1,11 +1,10 @@
 //! Everything that can go wrong, by who can mend it, and how it is put into words.
 
-use std::error::Error as StdError;
 use std::fmt::Display;
 
-use tokio_postgres::error::DbError;
-
-use crate::{connection, problem, request, secret, session, target, trust};
+use crate::problem::listed;
+use crate::words::chain;
+use crate::{connection, request, secret, session, target, token, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +21,12 @@ pub enum Error {
     /// The operator or the author: who is the server?
     #[error("{}", numbered("the server is not known", .0))]
     Target(Vec<target::Problem>),
+    /// The operator can mend it: IAM.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// The reference database, and why it could not be read.
+    #[error("the database of `PluginsFrom`: {0}")]
+    Reference(#[source] Box<Error>),
     /// The operator can mend it: certificates.
     #[error("{}", chain(.0))]
     Trust(#[from] trust::Error),
@@ -32,13 +37,23 @@ pub enum Error {
     #[error(transparent)]
     Session(#[from] session::Error),
     /// The template's author or the database's owner: the map does not fit the server.
-    #[error("{}", numbered(&format!("nothing was changed in database `{database}`"), problems))]
-    Plan {
-        /// The database.
+    #[error("{}", in_databases(.0))]
+    Plan(Vec<InDatabase>),
+    /// Several databases, and one failed after the plans of all were found to be good.
+    #[error(
+        "in database `{database}`: {source}; until then these were changed, and stay so: {changed}"
+    )]
+    Partly {
+        /// The database that failed.
         database: String,
-        /// Every problem of the whole map.
-        problems: Vec<problem::Problem>,
+        /// Why.
+        source: Box<Error>,
+        /// Those that were changed.
+        changed: String,
     },
+    /// `*`, and the server did not say what it has.
+    #[error("the list of databases could not be read: {0}")]
+    NoList(String),
     /// Nobody knows, and saying otherwise would be a lie.
     #[error(
         "the connection was lost while changes were being committed, and whether they were is not \
@@ -50,6 +65,44 @@ pub enum Error {
     Internal(String),
 }
 
+/// What is wrong in one database, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDatabase {
+    /// The database.
+    pub database: String,
+    /// Every problem there.
+    pub problems: Vec<String>,
+}
+
+impl InDatabase {
+    /// In `database`, these.
+    pub fn new<P: Display>(database: &str, problems: &[P]) -> Self {
+        let problems = problems.iter().map(ToString::to_string).collect();
+        Self { database: database.to_owned(), problems }
+    }
+}
+
+/// The problems of one database, or those of several, each said once with the databases it is in.
+fn in_databases(all: &[InDatabase]) -> String {
+    if let [InDatabase { database, problems }] = all {
+        return numbered(&format!("nothing was changed in database `{database}`"), problems);
+    }
+    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
+    for InDatabase { database, problems } in all {
+        for problem in problems {
+            match places.iter_mut().find(|(other, _)| other == problem) {
+                Some((_, databases)) => databases.push(database),
+                None => places.push((problem, vec![database])),
+            }
+        }
+    }
+    let problems: Vec<String> = places
+        .into_iter()
+        .map(|(problem, databases)| format!("{problem} (in {})", listed(databases)))
+        .collect();
+    numbered("nothing was changed in any database", &problems)
+}
+
 /// `heading: only problem`, or `heading; 2 problems: (1) ... (2) ...`.
 fn numbered<P: Display>(heading: &str, problems: &[P]) -> String {
     if let [problem] = problems {
@@ -58,32 +111,4 @@ fn numbered<P: Display>(heading: &str, problems: &[P]) -> String {
     let list =
         problems.iter().enumerate().map(|(index, problem)| format!("({}) {problem}", index + 1));
     format!("{heading}; {} problems: {}", problems.len(), list.collect::<Vec<_>>().join("; "))
-}
-
-/// An error and its causes, each said once: `a: b: c`.
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = said(error);
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = said(error);
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn said(error: &(dyn StdError + 'static)) -> String {
-    error.downcast_ref::<DbError>().map_or_else(|| error.to_string(), server_said)
-}
-
-/// What the server said: SQLSTATE, message, detail and hint.
-pub fn server_said(error: &DbError) -> String {
-    let part = |name, part: Option<&str>| {
-        part.map_or_else(String::new, |part| format!("; {name}: {part}"))
-    };
-    let (detail, hint) = (part("detail", error.detail()), part("hint", error.hint()));
-    format!("SQLSTATE {}: {}{detail}{hint}", error.code().code(), error.message())
 }

@@ -1,5 +1,6 @@
 //! The hallway: every stage in turn, answered exactly once.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,12 +13,14 @@ use crate::budget::Budget;
 use crate::error::Error;
 use crate::event::Event;
 use crate::report::Data;
-use crate::request::{Request, service_timeout};
+use crate::request::{Authentication, Databases, Place, Request, WantedExtension, service_timeout};
 use crate::response::{Outcome, Success};
+use crate::secret::Stage;
+use crate::token::Signer;
 use crate::trust::Trust;
-use crate::visit::Visit;
+use crate::visit::{Visitor, read_target};
 use crate::watchdog::Watchdog;
-use crate::{identity, log};
+use crate::{identity, log, reference};
 
 /// The clients that outlive a request.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct Handler {
     pub tls: native_tls::TlsConnector,
     /// For the credentials.
     pub secrets: aws_sdk_secretsmanager::Client,
+    /// For tokens in place of passwords.
+    pub signer: Signer,
     /// Whom we believe.
     pub trust: Trust,
 }
@@ -77,26 +82,75 @@ impl Handler {
             other => return Err(Error::RequestType(other.chars().take(40).collect())),
         }
         let logical_id = event.logical_resource_id.as_str();
-        let request = Request::read(event.properties.as_ref()).map_err(Error::Properties)?;
-        let visit = Visit {
-            secrets: &self.secrets,
-            trust: &self.trust,
-            request: &request,
-            budget: answer.budget,
-            progress: &answer.progress,
-            logical_id,
+        let mut request = Request::read(event.properties.as_ref()).map_err(Error::Properties)?;
+        if let Some(secret) = request.plugins_from.clone() {
+            let reference = self.reference(&request, secret, &answer).await;
+            reference::add(
+                &mut request,
+                reference.map_err(|error| Error::Reference(error.into()))?,
+            );
+        }
+        let visitor = self.visitor(&request, &request.place, &answer).await?;
+        let (host, port) = {
+            let target = visitor.target.lock().await;
+            (target.host.clone(), target.port)
         };
-        let (report, target) = visit.reconcile().await?;
-        let data = Data::of(&[report]);
+        answer.progress.identified(identity::issued(logical_id, &host, port));
+        let reports = visitor.reconcile().await?;
+        let data = Data::of(&reports);
         let physical_id = match &event.physical_resource_id {
             Some(id) if event.request_type == "Update" => {
-                identity::updated(id, logical_id, &target.host, target.port)
+                identity::updated(id, logical_id, &host, port)
             }
-            _ => identity::issued(logical_id, &target.host, target.port),
+            _ => identity::issued(logical_id, &host, port),
         };
         let rehearsal = if request.dry_run { " (dry run: nothing was changed)" } else { "" };
-        let reason = format!("database `{}`: {}{rehearsal}", target.database, data.changes);
+        let place = match reports.as_slice() {
+            [report] => format!("database `{}`", report.database),
+            reports => format!("{} databases", reports.len()),
+        };
+        let reason = format!("{place}: {}{rehearsal}", data.changes);
         Ok((physical_id, Success { reason, data: Some(data) }))
+    }
+}
+
+impl Handler {
+    async fn visitor<'a>(
+        &'a self,
+        request: &'a Request,
+        place: &'a Place,
+        answer: &'a Answer,
+    ) -> Result<Visitor<'a>, Error> {
+        let target = read_target(&self.secrets, place, Stage::Current, answer.budget).await?;
+        Ok(Visitor {
+            secrets: &self.secrets,
+            signer: &self.signer,
+            trust: &self.trust,
+            place,
+            request,
+            budget: answer.budget,
+            progress: &answer.progress,
+            target: target.into(),
+        })
+    }
+
+    /// The extensions of the database that `PluginsFrom` names.
+    async fn reference(
+        &self,
+        request: &Request,
+        secret: String,
+        answer: &Answer,
+    ) -> Result<BTreeMap<String, WantedExtension>, Error> {
+        let place = Place {
+            secret: Some(secret),
+            authentication: Authentication::Password,
+            host: None,
+            port: None,
+            username: None,
+            databases: Databases::TheSecrets,
+            ..request.place.clone()
+        };
+        self.visitor(request, &place, answer).await?.extensions().await
     }
 }
 

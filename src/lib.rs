@@ -19,8 +19,10 @@ compile_error!(
 );
 
 pub mod answer;
+pub mod aws;
 pub mod budget;
 pub mod connection;
+pub mod databases;
 pub mod delivery;
 pub mod error;
 pub mod event;
@@ -33,6 +35,8 @@ pub mod observed;
 pub mod plan;
 pub mod problem;
 pub mod properties;
+pub mod reference;
+pub mod release;
 pub mod report;
 pub mod request;
 pub mod responder;
@@ -41,9 +45,11 @@ pub mod secret;
 pub mod session;
 pub mod sql;
 pub mod target;
+pub mod token;
 pub mod trust;
 pub mod version;
 pub mod visit;
 pub mod watchdog;
+pub mod words;
 
 pub use error::Error;

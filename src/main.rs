@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
 use cfn_postgres_extensions::handler::Handler;
 use cfn_postgres_extensions::responder::Responder;
+use cfn_postgres_extensions::token::Signer;
 use cfn_postgres_extensions::trust::Trust;
-use cfn_postgres_extensions::{error, http, log};
+use cfn_postgres_extensions::{aws, http, log, words};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -18,9 +17,9 @@ fn main() -> Result<(), lambda_runtime::Error> {
         log::error(&format!("internal error (a bug): panic at {place}"));
     }));
     let trust = Trust {
-        ssl_cert_file: path("SSL_CERT_FILE"),
-        pg_ssl_root_cert: path("PGSSLROOTCERT"),
-        region: std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()),
+        ssl_cert_file: variable("SSL_CERT_FILE").map(PathBuf::from),
+        pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
+        region: aws::region(&variable),
     };
     skip_system_bundle();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(trust))
@@ -28,7 +27,7 @@ fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     let tls = trust.for_aws().or_else(|error| {
-        log::error(&format!("{}; using Amazon's own roots instead", error::chain(&error)));
+        log::error(&format!("{}; using Amazon's own roots instead", words::chain(&error)));
         Trust::default().for_aws()
     })?;
     let http = http::client(tls.clone())?;
@@ -40,13 +39,10 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
         }))
         .await;
     }
-    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http::for_sdk(http.clone()))
-        .retry_config(RetryConfig::disabled())
-        .load()
-        .await;
-    let secrets = aws_sdk_secretsmanager::Client::new(&aws);
-    let handler = Handler { http, tls, secrets, trust };
+    let secrets = aws::secrets_manager(&variable, http::for_sdk(http.clone()));
+    let signer =
+        Signer { credentials: aws::credentials(&variable), region: aws::region(&variable) };
+    let handler = Handler { http, tls, secrets, signer, trust };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let handler = handler.clone();
         async move { handler.handle(event.payload, event.context).await }
@@ -54,8 +50,8 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-fn path(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Keeps OpenSSL from parsing the system's whole bundle, which `native-tls` has it do for every

@@ -2,6 +2,7 @@
 
 use crate::nearest::did_you_mean;
 use crate::observed::{Installed, Observed, Offered};
+use crate::release::{is_release, rank};
 use crate::request::WantedVersion;
 
 /// Extensions that need a library loaded when the server starts, or their `CREATE EXTENSION` fails.
@@ -229,9 +230,9 @@ impl Problem {
         let mut versions: Vec<&str> = observed
             .offered(name)
             .map(|offered| offered.version.as_str())
-            .filter(|version| crate::version::is_release(version))
+            .filter(|version| is_release(version))
             .collect();
-        versions.sort_unstable_by(|a, b| crate::version::rank(b, a));
+        versions.sort_unstable_by(|a, b| rank(b, a));
         Self::VersionNotOffered {
             name: name.to_owned(),
             wanted: wanted.to_string(),
@@ -252,10 +253,10 @@ impl Problem {
     ) -> Self {
         let mut reachable: Vec<&str> = observed
             .targets(&installed.name)
-            .filter(|(version, reachable)| *reachable && crate::version::is_release(version))
+            .filter(|(version, reachable)| *reachable && is_release(version))
             .map(|(version, _)| version)
             .collect();
-        reachable.sort_unstable_by(|a, b| crate::version::rank(b, a));
+        reachable.sort_unstable_by(|a, b| rank(b, a));
         let keep = if exact { ", or let it be with `DowngradePolicy: Keep`" } else { "" };
         Self::NoUpdatePath {
             name: installed.name.clone(),

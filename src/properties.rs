@@ -1,12 +1,13 @@
 //! The properties as CloudFormation sends them: every scalar may be a string.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use crate::nearest::did_you_mean;
 use crate::request::{
-    DowngradePolicy, Place, Problem, SslMode, Wanted, WantedExtension, WantedVersion,
+    Authentication, Databases, DowngradePolicy, Place, Problem, Request, SslMode, Wanted,
+    WantedExtension, WantedVersion,
 };
 
 /// Every property of the contract.
@@ -28,6 +29,25 @@ const PROPERTIES: [&str; 16] = [
     "DryRun",
     "Trigger",
 ];
+
+impl Request {
+    /// Checks the properties of a Create or an Update.
+    ///
+    /// # Errors
+    /// Every problem there is, in the order of the contract's table.
+    pub fn read(properties: Option<&Map<String, Value>>) -> Result<Self, Vec<Problem>> {
+        let Some(properties) = properties else { return Err(vec![Problem::NoProperties]) };
+        let mut reader = Reader::new(properties);
+        let request = Self {
+            place: reader.place(),
+            wanted: reader.wanted(),
+            plugins_from: reader.plugins_from(),
+            dry_run: reader.boolean("DryRun"),
+        };
+        let problems = reader.finish();
+        if problems.is_empty() { Ok(request) } else { Err(problems) }
+    }
+}
 
 /// Reads properties one by one and collects what is wrong with them.
 #[derive(Debug)]
@@ -57,13 +77,6 @@ impl<'a> Reader<'a> {
 
     /// Which server, and how to get in.
     pub fn place(&mut self) -> Place {
-        if self.text("PluginsFrom").is_some() {
-            self.problems.push(Problem::NotYet(
-                "PluginsFrom",
-                "used",
-                "list the extensions in `PluginsMap`",
-            ));
-        }
         let policies = [("Retain", true), ("Drop", false), ("DropCascade", false)];
         if self.choice("RemovalPolicy", &policies) == Some(false) {
             self.problems.push(Problem::NotYet(
@@ -72,20 +85,18 @@ impl<'a> Reader<'a> {
                 "use `Retain`, or leave it out, and drop by hand",
             ));
         }
-        let kinds = [("Password", true), ("IAM", false)];
-        let password = self.choice("Authentication", &kinds) != Some(false);
-        if !password {
-            self.problems.push(Problem::NotYet(
-                "Authentication",
-                "`IAM`",
-                "use `Password`, or leave it out, with a `DBSecret`",
-            ));
-        }
+        let kinds = [("Password", Authentication::Password), ("IAM", Authentication::Iam)];
+        let authentication =
+            self.choice("Authentication", &kinds).unwrap_or(Authentication::Password);
         let secret = self.text("DBSecret");
-        if secret.is_none() && password && !self.is_malformed("DBSecret") {
+        if secret.is_none()
+            && authentication == Authentication::Password
+            && !self.is_malformed("DBSecret")
+        {
             self.problems.push(Problem::Missing(
                 "DBSecret",
-                "give the ARN or the name of the Secrets Manager secret with the credentials",
+                "give the ARN or the name of the Secrets Manager secret with the credentials, or \
+                 use `Authentication: IAM`",
             ));
         }
         let modes = [
@@ -94,44 +105,43 @@ impl<'a> Reader<'a> {
             ("require", SslMode::Require),
             ("disable", SslMode::Disable),
         ];
+        let ssl_mode = self.choice("SslMode", &modes).unwrap_or(SslMode::VerifyFull);
+        if authentication == Authentication::Iam && ssl_mode == SslMode::Disable {
+            self.problems.push(Problem::NeedsTls);
+        }
         Place {
-            secret: secret.unwrap_or_default(),
+            secret,
+            authentication,
             host: self.text("Host"),
             port: self
                 .number("Port", 1..=65535, "a port number from 1 to 65535")
                 .and_then(|port| u16::try_from(port).ok()),
             username: self.text("Username"),
-            database: self.database(),
-            ssl_mode: self.choice("SslMode", &modes).unwrap_or(SslMode::VerifyFull),
+            databases: self.databases(),
+            ssl_mode,
             ssl_root_cert: self.pem("SslRootCert"),
         }
     }
 
-    fn database(&mut self) -> Option<String> {
-        let mut names = self.list("Databases")?;
-        match names.as_slice() {
-            [] => {
-                self.malformed("Databases", "the name of a database: this list is empty");
-                None
-            }
-            [star] if star == "*" => {
-                self.problems.push(Problem::NotYet(
-                    "Databases",
-                    "`*`",
-                    "name one database, and use one resource for each",
-                ));
-                None
-            }
-            [_] => names.pop(),
-            _ => {
-                self.problems.push(Problem::NotYet(
-                    "Databases",
-                    "several names",
-                    "name one database, and use one resource for each",
-                ));
-                None
-            }
+    fn databases(&mut self) -> Databases {
+        let Some(mut names) = self.list("Databases") else { return Databases::TheSecrets };
+        if names.is_empty() {
+            self.malformed("Databases", "`*`, or one or more names: this list is empty");
         }
+        if names.iter().any(|name| name == "*") {
+            if names.len() > 1 {
+                self.malformed("Databases", "either `*`, which is every database, or names");
+            }
+            return Databases::Every;
+        }
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Databases::Named(names)
+    }
+
+    /// Whose extensions are wanted too.
+    pub fn plugins_from(&mut self) -> Option<String> {
+        self.text("PluginsFrom")
     }
 
     /// What shall be there.
@@ -147,9 +157,11 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
+            Some(Value::Null) | None if self.properties.contains_key("PluginsFrom") => {}
             Some(Value::Null) | None => self.problems.push(Problem::Missing(
                 "PluginsMap",
-                "give a map of extension names to versions; it may be empty",
+                "give a map of extension names to versions; it may be empty, and with `PluginsFrom` \
+                 absent",
             )),
             Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
         }

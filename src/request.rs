@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::properties::Reader;
-
 /// A checked request: which server, and how its extensions shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -17,6 +15,8 @@ pub struct Request {
     pub place: Place,
     /// What shall be there.
     pub wanted: Wanted,
+    /// ARN or name of the secret of a database whose extensions are wanted too.
+    pub plugins_from: Option<String>,
     /// Plan and rehearse, but change nothing.
     pub dry_run: bool,
 }
@@ -24,20 +24,42 @@ pub struct Request {
 /// Which server, and how to get in. What is `None` is the secret's to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// ARN or name of the secret with the credentials.
-    pub secret: String,
+    /// ARN or name of the secret with the credentials; there is one unless IAM vouches for us.
+    pub secret: Option<String>,
+    /// What the server is shown.
+    pub authentication: Authentication,
     /// The server's name or address.
     pub host: Option<String>,
     /// The server's TCP port.
     pub port: Option<u16>,
     /// The role to log in as.
     pub username: Option<String>,
-    /// The database to install in.
-    pub database: Option<String>,
+    /// The databases to install in.
+    pub databases: Databases,
     /// How the server proves who it is.
     pub ssl_mode: SslMode,
     /// Extra roots to trust, as PEM text.
     pub ssl_root_cert: Option<String>,
+}
+
+/// What the server is shown to let us in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// The secret's password.
+    Password,
+    /// A token that the function's own credentials sign: RDS's IAM authentication.
+    Iam,
+}
+
+/// The databases to install in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Databases {
+    /// The one that the secret names, else `postgres`.
+    TheSecrets,
+    /// These.
+    Named(Vec<String>),
+    /// Every database that allows connections and is no template.
+    Every,
 }
 
 /// libpq's `sslmode`, from `require` on and `disable`.
@@ -142,6 +164,9 @@ pub enum Problem {
         /// `; did you mean ...?`, or nothing.
         suggestion: String,
     },
+    /// RDS takes a token over TLS only.
+    #[error("`Authentication: IAM` needs TLS: leave `SslMode: disable` out")]
+    NeedsTls,
     /// In the contract, but not built yet.
     #[error("`{0}` cannot be {1} in this version of the function: {2}")]
     NotYet(&'static str, &'static str, &'static str),
@@ -176,24 +201,6 @@ pub enum Problem {
         "the schema of `{0}` is `{1}`: PostgreSQL keeps names that start with `pg_` for itself"
     )]
     ReservedSchema(String, String),
-}
-
-impl Request {
-    /// Checks the properties of a Create or an Update.
-    ///
-    /// # Errors
-    /// Every problem there is, in the order of the contract's table.
-    pub fn read(properties: Option<&Map<String, Value>>) -> Result<Self, Vec<Problem>> {
-        let Some(properties) = properties else { return Err(vec![Problem::NoProperties]) };
-        let mut reader = Reader::new(properties);
-        let request = Self {
-            place: reader.place(),
-            wanted: reader.wanted(),
-            dry_run: reader.boolean("DryRun"),
-        };
-        let problems = reader.finish();
-        if problems.is_empty() { Ok(request) } else { Err(problems) }
-    }
 }
 
 /// `ServiceTimeout`, if it is there and makes sense: time is counted before properties are judged.

@@ -9,9 +9,9 @@ use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
 
 use crate::answer::{NOT_DELIVERED, time_left};
-use crate::error::chain;
 use crate::event::{Event, ResponseUrl};
 use crate::response::{MOST_BYTES, Outcome, document};
+use crate::words::chain;
 use crate::{delivery, identity, log};
 
 /// The `errorType` of a record that is not ours.

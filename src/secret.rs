@@ -9,8 +9,8 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use serde_json::{Map, Value};
 
 use crate::budget::{Backoff, Budget};
-use crate::error::chain;
 use crate::log;
+use crate::words::chain;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,11 @@ const ENGINES: [&str; 3] = ["postgres", "postgresql", "aurora-postgresql"];
 pub struct Password(String);
 
 impl Password {
+    /// Of a text: a secret's, or a signed token.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The password itself, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -39,12 +44,12 @@ impl Debug for Password {
 }
 
 /// What the secret holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     /// The role to log in as, where the secret says.
     pub username: Option<String>,
-    /// Its password.
-    pub password: Password,
+    /// Its password; IAM needs none.
+    pub password: Option<Password>,
     /// The server, where the secret says.
     pub host: Option<String>,
     /// Its port, where the secret says: unjudged, a property may beat it.
@@ -122,7 +127,7 @@ pub enum Error {
 
 const UNREACHABLE: &str = "in a VPC the function needs a way there: an interface endpoint for \
      Secrets Manager in its subnets, with a security group that lets it in on port 443, or a NAT \
-     gateway; `Authentication: IAM` needs neither, once this function can do it";
+     gateway; `Authentication: IAM` needs neither";
 
 /// Reads one version of a secret, and waits out what passes: throttling, the service's own
 /// failures, a policy that is a few seconds old.
@@ -289,12 +294,11 @@ fn parsed(bytes: &[u8]) -> Result<Credentials, String> {
         let engine: String = engine.chars().take(40).collect();
         problems.push(format!("its `engine` is `{engine}`, which is not PostgreSQL"));
     }
-    match password {
-        Some(password) if problems.is_empty() => {
-            Ok(Credentials { username, password: Password(password), host, port, database })
-        }
-        None if problems.is_empty() => Err("it has no `password`".to_owned()),
-        _ => Err(problems.join("; ")),
+    if problems.is_empty() {
+        let password = password.map(Password);
+        Ok(Credentials { username, password, host, port, database })
+    } else {
+        Err(problems.join("; "))
     }
 }
 
@@ -321,7 +325,6 @@ mod tests {
             ("s3cr3t", "it is not a JSON object with `username` and `password`"),
             ("[\"s3cr3t\"]", "it is not a JSON object with `username` and `password`"),
             ("", "it is not a JSON object with `username` and `password`"),
-            (r"{}", "it has no `password`"),
             (r#"{"username":"u","password":["s3cr3t"]}"#, "its `password` is not a string"),
             (
                 r#"{"username":"u","password":"s3cr3t","engine":"mysql"}"#,

@@ -9,10 +9,10 @@ use tokio_postgres::types::Type;
 
 use crate::budget::Budget;
 use crate::connection::Connection;
-use crate::error::{chain, server_said};
 use crate::observed::{self, Observed};
 use crate::plan::Plan;
 use crate::request::Wanted;
+use crate::words::{chain, server_said};
 
 /// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget,
 /// `{lock_ms}` a little less.
@@ -20,6 +20,9 @@ const BEGIN: &str = include_str!("begin.sql");
 
 /// The extensions that are there, after the steps.
 const READ_BACK: &str = include_str!("read_back.sql");
+
+/// The same, for a database that is only looked at.
+const REFERENCE: &str = include_str!("reference.sql");
 
 /// Why the work failed.
 #[derive(Debug, thiserror::Error)]
@@ -128,11 +131,7 @@ impl Session {
         };
         let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let text = self.bounded(look, budget, doing).await?;
-        serde_json::from_str(&text).map_err(|error| Error::Statement {
-            doing: "reading the catalog".to_owned(),
-            database: self.database.clone(),
-            why: error.to_string(),
-        })
+        self.parsed(Some(&text))
     }
 
     /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one flight.
@@ -202,18 +201,36 @@ impl Session {
             }
             Err(error) => return Err(error),
         }
-        serde_json::from_str(extensions.as_deref().unwrap_or_default()).map_err(|error| {
-            Error::Statement {
-                doing: "reading the catalog".to_owned(),
-                database: self.database.clone(),
-                why: error.to_string(),
-            }
-        })
+        self.parsed(extensions.as_deref())
+    }
+
+    /// Every extension, without the lock: for a database that is only looked at.
+    ///
+    /// # Errors
+    /// The server fails, or says nothing.
+    pub async fn extensions(&self, budget: Budget) -> Result<Extensions, Error> {
+        let read = async {
+            let messages = self.connection.client.simple_query(REFERENCE).await?;
+            Ok(messages.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
+                _ => None,
+            }))
+        };
+        let text = self.bounded(read, budget, "reading the extensions").await?;
+        self.parsed(text.as_deref())
     }
 
     /// Hangs up; what is not committed is rolled back.
     pub async fn close(self) {
         self.connection.close().await;
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self, text: Option<&str>) -> Result<T, Error> {
+        serde_json::from_str(text.unwrap_or_default()).map_err(|error| Error::Statement {
+            doing: "reading the catalog".to_owned(),
+            database: self.database.clone(),
+            why: error.to_string(),
+        })
     }
 
     /// Runs `work` until the budget ends, and then tells the server to stop.

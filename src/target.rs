@@ -1,6 +1,6 @@
 //! Which server, with which credentials: the template's word before the secret's.
 
-use crate::request::{Place, SslMode};
+use crate::request::{Authentication, Place, SslMode};
 use crate::secret::{Credentials, Password};
 
 /// `PostgreSQL`'s port.
@@ -18,14 +18,23 @@ pub struct Target {
     pub port: u16,
     /// The role to log in as.
     pub username: String,
-    /// Its password.
-    pub password: Password,
-    /// The database to install in.
+    /// What the server is shown.
+    pub login: Login,
+    /// The database that the secret names, else `postgres`.
     pub database: String,
     /// How the server proves who it is.
     pub ssl_mode: SslMode,
     /// Extra roots to trust, as PEM text.
     pub ssl_root_cert: Option<String>,
+}
+
+/// What the server is shown to let us in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// The secret's password.
+    Password(Password),
+    /// A token, signed anew for each connection.
+    Iam,
 }
 
 /// What neither the template nor the secret says.
@@ -43,6 +52,9 @@ pub enum Problem {
     /// No role.
     #[error("neither the secret nor the template says which role: set `Username`")]
     NoUsername,
+    /// No password.
+    #[error("the secret has no `password`")]
+    NoPassword,
     /// A port that cannot be one.
     #[error("the secret's `port` is not a number from 1 to 65535: mend it, or set `Port`")]
     BadPort,
@@ -72,14 +84,20 @@ pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Pr
     if port == 0 {
         problems.push(Problem::BadPort);
     }
-    match (host, username) {
-        (Some(host), Some(username)) if problems.is_empty() => Ok(Target {
+    let login = match (place.authentication, credentials.password) {
+        (Authentication::Iam, _) => Some(Login::Iam),
+        (Authentication::Password, password) => password.map(Login::Password),
+    };
+    if login.is_none() {
+        problems.push(Problem::NoPassword);
+    }
+    match (host, username, login) {
+        (Some(host), Some(username), Some(login)) if problems.is_empty() => Ok(Target {
             host,
             port,
             username,
-            password: credentials.password,
-            database: (place.database.clone().or(credentials.database))
-                .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+            login,
+            database: credentials.database.unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
             ssl_mode: place.ssl_mode,
             ssl_root_cert: place.ssl_root_cert.clone(),
         }),

@@ -119,7 +119,7 @@ fn of_text(origin: &'static str, text: &str) -> Result<Vec<Certificate>, Error> 
 }
 
 /// The region in the name of an RDS endpoint: `x.abc.eu-west-1.rds.amazonaws.com`.
-fn region_of(host: &str) -> Option<&str> {
+pub(crate) fn region_of(host: &str) -> Option<&str> {
     host.strip_suffix(".rds.amazonaws.com")?.rsplit('.').next()
 }
 

@@ -1,34 +1,51 @@
-//! The visit to the server: in with the credentials, look, compare, apply; and again, while what
+//! The visit to one database: in with the credentials, look, compare, apply; and again, while what
 //! failed may pass.
+
+use tokio::sync::Mutex;
 
 use crate::answer::Progress;
 use crate::budget::{Backoff, Budget};
 use crate::connection::{self, Connection};
-use crate::error::{Error, chain};
+use crate::error::{Error, InDatabase};
+use crate::log;
 use crate::plan::{self, Plan};
 use crate::report::Report;
-use crate::request::Request;
-use crate::secret::{self, Stage};
+use crate::request::{Place, Request};
+use crate::secret::{self, Credentials, Stage};
 use crate::session::{Extensions, Session};
-use crate::target::{self, Target};
+use crate::target::{self, Login, Target};
+use crate::token::Signer;
 use crate::trust::Trust;
-use crate::{identity, log};
+use crate::words::chain;
 
-/// What a visit needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Visit<'a> {
+/// What every visit of a request needs.
+#[derive(Debug)]
+pub struct Visitor<'a> {
     /// For the credentials.
     pub secrets: &'a aws_sdk_secretsmanager::Client,
+    /// For the tokens that take a password's place.
+    pub signer: &'a Signer,
     /// Whom we believe.
     pub trust: &'a Trust,
+    /// Which server.
+    pub place: &'a Place,
     /// What is wanted.
     pub request: &'a Request,
     /// The time there is.
     pub budget: Budget,
     /// Where to note what the answer's id depends on.
     pub progress: &'a Progress,
-    /// The resource's name in the template.
-    pub logical_id: &'a str,
+    /// The credentials that worked last; a rotation may change them between two visits.
+    pub target: Mutex<Target>,
+}
+
+/// What a visit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Look and plan; change nothing.
+    Plan,
+    /// Look, plan and apply, in one transaction.
+    Apply,
 }
 
 /// Changes that were sent and whose outcome nobody has told us.
@@ -37,22 +54,20 @@ struct Unsettled {
     plan: Plan,
 }
 
-impl Visit<'_> {
-    /// Brings the database to what is wanted.
+impl Visitor<'_> {
+    /// Brings one database to what is wanted, or only plans it.
     ///
     /// A connection that is lost is opened again: the look then shows whether the changes were
     /// committed, since it waits for the lock that the lost session holds to the end.
     ///
     /// # Errors
-    /// What will not pass, or did not in time. Then nothing was changed, unless the message says
-    /// that this is not known.
-    pub async fn reconcile(self) -> Result<(Report, Target), Error> {
+    /// What will not pass, or did not in time. Then nothing was changed, unless the error is
+    /// [`Error::Unsettled`].
+    pub async fn visit(&self, database: &str, purpose: Purpose) -> Result<Report, Error> {
         let mut unsettled = None;
         let mut backoff = Backoff::new();
         loop {
-            let result = self.once(&mut unsettled).await;
-            self.progress.unsettled(unsettled.is_some());
-            let failure = match result {
+            let failure = match self.once(database, purpose, &mut unsettled).await {
                 Err(Error::Session(failure)) if failure.may_pass() => failure,
                 Err(failure) if unsettled.is_some() => {
                     return Err(Error::Unsettled(Box::new(failure)));
@@ -70,17 +85,23 @@ impl Visit<'_> {
         }
     }
 
-    async fn once(self, unsettled: &mut Option<Unsettled>) -> Result<(Report, Target), Error> {
-        let (session, target) = self.connect().await?;
-        let report = self.at_work(&session, unsettled).await;
+    async fn once(
+        &self,
+        database: &str,
+        purpose: Purpose,
+        unsettled: &mut Option<Unsettled>,
+    ) -> Result<Report, Error> {
+        let session = Session::new(self.connect(database).await?, database.to_owned());
+        let report = self.at_work(&session, purpose, unsettled).await;
         session.close().await;
-        Ok((report?, target))
+        report
     }
 
     /// Look, compare, apply: one database, one transaction.
     async fn at_work(
-        self,
+        &self,
         session: &Session,
+        purpose: Purpose,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Report, Error> {
         let observed = session.observe(&self.request.wanted, self.budget).await?;
@@ -93,92 +114,135 @@ impl Visit<'_> {
         before.sort_unstable();
         let server_version = observed.short_version().to_owned();
         let plan = plan::plan(&self.request.wanted, &observed)
-            .map_err(|problems| Error::Plan { database: database.clone(), problems });
-        if let (Ok(plan), Some(Unsettled { .. })) = (&plan, unsettled.as_ref())
-            && plan.steps.is_empty()
-            && let Some(settled) = unsettled.take()
-        {
-            // It was committed after all: the report is of those changes.
-            log::of_database(&database, &format!("AFTER: {:?}", names(&before)));
-            let Unsettled { before: earlier, plan } = settled;
-            return Ok(Report { database, server_version, before: earlier, after: before, plan });
+            .map_err(|problems| Error::Plan(vec![InDatabase::new(&database, &problems)]));
+        if let Some(sent) = unsettled.take() {
+            let committed = plan.as_ref().is_ok_and(|plan| plan.steps.is_empty());
+            self.progress.settled(committed);
+            if committed {
+                // The report is of those changes.
+                let Unsettled { before: earlier, plan } = sent;
+                let report =
+                    Report { database, server_version, before: earlier, after: before, plan };
+                log_after(&report);
+                return Ok(report);
+            }
+            // Not all of it is there, so none is: it was rolled back.
         }
-        // Not all of it is there, so none is: it was rolled back.
-        *unsettled = None;
-        log::of_database(&database, &format!("BEFORE: {:?}", names(&before)));
+        if purpose == Purpose::Apply {
+            log::of_database(&database, &format!("BEFORE: {:?}", names(&before)));
+        }
         let plan = plan?;
-        for step in &plan.steps {
-            log::of_database(&database, &step.announcement());
+        let after = before.clone();
+        let mut report = Report { database, server_version, before, after, plan };
+        if purpose == Purpose::Apply {
+            if !report.plan.steps.is_empty() {
+                report.after = self.apply(session, &report, unsettled).await?;
+            }
+            log_after(&report);
         }
-        let after = if plan.steps.is_empty() {
-            before.clone()
-        } else {
-            self.apply(session, &before, &plan, unsettled).await?
-        };
-        log::of_database(&database, &format!("AFTER: {:?}", names(&after)));
-        Ok(Report { database, server_version, before, after, plan })
+        Ok(report)
     }
 
     async fn apply(
-        self,
+        &self,
         session: &Session,
-        before: &Extensions,
-        plan: &Plan,
+        report: &Report,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Extensions, Error> {
-        self.progress.unsettled(true);
-        let result = session.apply(plan, self.request.dry_run, self.budget).await;
-        if let Err(failure) = &result
-            && !failure.is_settled()
-            && !self.request.dry_run
-        {
-            *unsettled = Some(Unsettled { before: before.clone(), plan: plan.clone() });
+        for step in &report.plan.steps {
+            log::of_database(&report.database, &step.announcement());
+        }
+        let rehearse = self.request.dry_run;
+        if !rehearse {
+            self.progress.sent();
+        }
+        let result = session.apply(&report.plan, rehearse, self.budget).await;
+        if !rehearse {
+            match &result {
+                Err(failure) if !failure.is_settled() => {
+                    let (before, plan) = (report.before.clone(), report.plan.clone());
+                    *unsettled = Some(Unsettled { before, plan });
+                }
+                result => self.progress.settled(result.is_ok()),
+            }
         }
         Ok(result?)
     }
 
-    /// Reads the secret and opens a session. A rejected password may be one that a rotation is
-    /// about to change: the secret is read again, version by version.
-    async fn connect(self) -> Result<(Session, Target), Error> {
-        let mut target = self.target(Stage::Current).await?;
-        let mut rejected = match self.open(&target).await {
+    /// Opens a connection. A rejected password may be one that a rotation is about to change: the
+    /// secret is read again, version by version.
+    ///
+    /// # Errors
+    /// Nobody let us in.
+    pub async fn connect(&self, database: &str) -> Result<Connection, Error> {
+        let known = self.target.lock().await.clone();
+        let mut rejected = match self.open(&known, database).await {
             Err(Error::Connection(rejected @ connection::Error::Password { .. })) => rejected,
-            result => return Ok((result?, target)),
+            result => return result,
         };
+        // One visit reads the secret again, and the others wait for what it finds.
+        let mut target = self.target.lock().await;
+        if *target != known {
+            return self.open(&target, database).await;
+        }
+        let mut tried = known;
         for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
             log::warn(&format!("{}: reading its {} version", chain(&rejected), stage.label()));
-            let again = match self.target(stage).await {
+            let again = match read_target(self.secrets, self.place, stage, self.budget).await {
                 Ok(again) => again,
                 // Outside a rotation there is no such version.
                 Err(Error::Secret(secret::Error::Refused { .. })) => continue,
                 Err(error) => return Err(error),
             };
-            if again.password == target.password && again.username == target.username {
+            if again == tried {
                 continue;
             }
-            target = again;
-            match self.open(&target).await {
+            tried = again;
+            match self.open(&tried, database).await {
                 Err(Error::Connection(error @ connection::Error::Password { .. })) => {
                     rejected = error;
                 }
-                result => return Ok((result?, target)),
+                result => {
+                    *target = tried;
+                    return result;
+                }
             }
         }
         Err(rejected.into())
     }
 
-    async fn open(self, target: &Target) -> Result<Session, Error> {
-        let connection = Connection::open(target, self.trust, self.budget).await?;
-        Ok(Session::new(connection, target.database.clone()))
+    async fn open(&self, target: &Target, database: &str) -> Result<Connection, Error> {
+        let token;
+        let password = match &target.login {
+            Login::Password(password) => password,
+            Login::Iam => {
+                token = self.signer.token(&target.host, target.port, &target.username).await?;
+                &token
+            }
+        };
+        Connection::open(target, database, password, self.trust, self.budget).await
     }
+}
 
-    async fn target(self, stage: Stage) -> Result<Target, Error> {
-        let place = &self.request.place;
-        let credentials = secret::read(self.secrets, &place.secret, stage, self.budget).await?;
-        let target = target::resolve(place, credentials).map_err(Error::Target)?;
-        self.progress.identified(identity::issued(self.logical_id, &target.host, target.port));
-        Ok(target)
-    }
+/// Reads one version of the secret, if there is one, and puts it together with the template's word.
+///
+/// # Errors
+/// The secret cannot be read, or something is missing.
+pub async fn read_target(
+    secrets: &aws_sdk_secretsmanager::Client,
+    place: &Place,
+    stage: Stage,
+    budget: Budget,
+) -> Result<Target, Error> {
+    let credentials = match &place.secret {
+        Some(secret) => secret::read(secrets, secret, stage, budget).await?,
+        None => Credentials::default(),
+    };
+    target::resolve(place, credentials).map_err(Error::Target)
+}
+
+fn log_after(report: &Report) {
+    log::of_database(&report.database, &format!("AFTER: {:?}", names(&report.after)));
 }
 
 fn names(extensions: &Extensions) -> Vec<&str> {

@@ -408,11 +408,18 @@ fn refused_properties() {
             ("no PEM", read(json!({ "SslRootCert": "-----BEGIN CERTIFICATE-----\nsecret\n" }))),
             (
                 "not yet",
-                read(
-                    json!({ "Authentication": "IAM", "RemovalPolicy": "Drop", "PluginsFrom": "x", "Databases": "a, b" }),
-                ),
+                read(json!({ "RemovalPolicy": "Drop" }))
+                    + &read(json!({ "RemovalPolicy": "DropCascade" })),
             ),
-            ("not yet every database", read(json!({ "Databases": "*" }))),
+            ("every database", read(json!({ "Databases": "*" }))),
+            ("every database and one more", read(json!({ "Databases": "*, app" }))),
+            ("several databases", read(json!({ "Databases": ["a", "b, c", "a"] }))),
+            (
+                "IAM without a secret",
+                read(json!({ "DBSecret": "", "Authentication": "IAM", "SslMode": "require" })),
+            ),
+            ("IAM in the clear", read(json!({ "Authentication": "IAM", "SslMode": "disable" }))),
+            ("another database's", read(json!({ "PluginsMap": null, "PluginsFrom": "staging" }))),
             ("versions", map(json!({ "a": 1.1, "b": "*", "c": true, "d": ["1"], "e": "1.*.2" }))),
             (
                 "entries",

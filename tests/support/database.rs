@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
@@ -24,6 +26,8 @@ pub struct Server {
     pub password: String,
     /// The PEM file of the CA that signed its certificate.
     pub ca: String,
+    /// The folder of its programs.
+    pub bin: String,
     connector: MakeTlsConnector,
 }
 
@@ -31,7 +35,7 @@ pub struct Server {
 pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let variable = |name: &str| {
+        Server::described_by(|name| {
             env::var(name).unwrap_or_else(|_| {
                 // Past the test harness, which would hide it and repeat it for every test.
                 let _ = writeln!(
@@ -40,7 +44,13 @@ pub fn server() -> &'static Server {
                 );
                 std::process::exit(101)
             })
-        };
+        })
+    })
+}
+
+impl Server {
+    /// The server that the `TEST_PG_*` variables of `tools/postgres.py` describe.
+    pub fn described_by(variable: impl Fn(&str) -> String) -> Self {
         let ca = variable("TEST_PG_CA");
         let pem = std::fs::read(&ca).expect("the CA's file");
         let connector = TlsConnector::builder()
@@ -48,18 +58,22 @@ pub fn server() -> &'static Server {
             .add_root_certificate(Certificate::from_pem(&pem).expect("a certificate"))
             .build()
             .expect("TLS");
-        Server {
+        Self {
             host: variable("TEST_PG_HOST"),
             port: variable("TEST_PG_PORT").parse().expect("a port"),
             user: variable("TEST_PG_USER"),
             password: variable("TEST_PG_PASSWORD"),
+            bin: variable("TEST_PG_BIN"),
             ca,
             connector: MakeTlsConnector::new(connector),
         }
-    })
-}
+    }
 
-impl Server {
+    /// Its Unix socket, where it lets everybody in who may read its folder.
+    pub fn socket(&self) -> PathBuf {
+        Path::new(&self.ca).with_file_name(format!(".s.PGSQL.{}", self.port))
+    }
+
     /// A session of the superuser's.
     pub fn connect(&self, database: &str) -> Session {
         let mut config = Config::new();
@@ -109,6 +123,8 @@ impl Session {
 pub struct Database {
     /// Its name.
     pub name: String,
+    /// Where it is.
+    pub server: &'static Server,
     roles: Mutex<Vec<String>>,
     session: Option<Mutex<Session>>,
 }
@@ -121,9 +137,27 @@ impl Database {
 
     /// A new database with a name of the test's choice, which it shares with no other test.
     pub fn named(name: &str) -> Self {
-        server().connect("postgres").query(&format!("CREATE DATABASE {}", quoted(name)));
-        let session = Some(Mutex::new(server().connect(name)));
-        Self { name: name.to_owned(), roles: Mutex::default(), session }
+        Self::at(server(), name)
+    }
+
+    /// A new database at a server of the test's choice.
+    pub fn at(server: &'static Server, name: &str) -> Self {
+        server.connect("postgres").query(&format!("CREATE DATABASE {}", quoted(name)));
+        let session = Some(Mutex::new(server.connect(name)));
+        Self { name: name.to_owned(), server, roles: Mutex::default(), session }
+    }
+
+    /// The secret that opens it, as RDS's rotation writes it.
+    pub fn secret(&self, user: &str, password: &str) -> Value {
+        json!({
+            "engine": "postgres",
+            "host": self.server.host,
+            "port": self.server.port,
+            "username": user,
+            "password": password,
+            "dbname": self.name,
+            "dbInstanceIdentifier": "app",
+        })
     }
 
     /// Sets a parameter for every session that starts from now on.
@@ -135,10 +169,15 @@ impl Database {
     /// Makes a login role with these options; returns its name.
     pub fn role(&self, password: &str, options: &str) -> String {
         let role = unique("role");
-        let password = password.replace('\'', "''");
-        self.query(&format!("CREATE ROLE {role} LOGIN {options} PASSWORD '{password}'"));
-        self.roles.lock().unwrap().push(role.clone());
+        self.role_called(&role, password, options);
         role
+    }
+
+    /// Makes a login role with a name of the test's choice.
+    pub fn role_called(&self, role: &str, password: &str, options: &str) {
+        let (role, password) = (quoted(role), password.replace('\'', "''"));
+        self.query(&format!("CREATE ROLE {role} LOGIN {options} PASSWORD '{password}'"));
+        self.roles.lock().unwrap().push(role);
     }
 
     /// Runs statements as the superuser.
@@ -196,7 +235,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         self.session = None;
-        let admin = server().connect("postgres");
+        let admin = self.server.connect("postgres");
         let mut statements = vec![format!("DROP DATABASE {} WITH (FORCE)", quoted(&self.name))];
         statements
             .extend(self.roles.lock().unwrap().iter().map(|role| format!("DROP ROLE {role}")));

@@ -5,7 +5,14 @@
 //! - [`secrets`]: Secrets Manager.
 //! - [`sink`]: the `ResponseURL`.
 //! - [`database`]: the real PostgreSQL, one database per test.
+//! - [`private`]: a PostgreSQL of one test's own: for stories about everything that is on a server.
+//! - [`cluster`]: the same, which can be killed and started again.
+//! - [`gate`]: RDS's door for IAM tokens, before the real PostgreSQL.
+//! - [`token`]: what AWS checks of such a token.
 //! - [`stage`]: all of them together, with events in and answers out.
+//! - [`proxy`]: a bad network between any two of them.
+//! - [`sandbox`]: a function that can be killed, frozen and gagged.
+//! - [`trouble`]: a stage with a bad network before its database.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -14,9 +21,16 @@
 )]
 
 pub mod answer;
+pub mod cluster;
 pub mod database;
+pub mod gate;
 pub mod lambda;
+pub mod private;
+pub mod proxy;
+pub mod sandbox;
 pub mod secrets;
 pub mod sink;
 pub mod stage;
+pub mod token;
+pub mod trouble;
 pub mod wire;

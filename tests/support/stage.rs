@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, messages};
-use super::database::{Database, server};
+use super::database::Database;
 use super::lambda::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use super::secrets::SecretsManager;
 use super::sink::Sink;
@@ -43,7 +43,10 @@ impl Stage {
     /// The same with a database and more environment variables of the test's choice.
     pub fn with(database: Database, environment: &[(&str, String)]) -> Self {
         let secrets = SecretsManager::start();
-        let mut variables = vec![("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())];
+        let mut variables = vec![
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+            ("PGSSLROOTCERT", database.server.ca.clone()),
+        ];
         variables.extend_from_slice(environment);
         let function = Function::start(&variables);
         let stage = Self {
@@ -55,7 +58,8 @@ impl Stage {
             time: Duration::from_mins(2),
             planted: Mutex::new(vec![SECRET_ACCESS_KEY.to_owned(), SESSION_TOKEN.to_owned()]),
         };
-        stage.credentials(&server().user, &server().password);
+        let server = stage.database.server;
+        stage.credentials(&server.user, &server.password);
         stage
     }
 
@@ -76,15 +80,7 @@ impl Stage {
 
     /// The secret as RDS's rotation writes it, for another user.
     pub fn secret_of(&self, user: &str, password: &str) -> Value {
-        json!({
-            "engine": "postgres",
-            "host": server().host,
-            "port": server().port,
-            "username": user,
-            "password": password,
-            "dbname": self.database.name,
-            "dbInstanceIdentifier": "app",
-        })
+        self.database.secret(user, password)
     }
 
     /// Puts these credentials into the secret, and watches that nobody ever reads the password.

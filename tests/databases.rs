@@ -1,0 +1,354 @@
+//! Several databases in one request: planned together, applied a few at a time. Every event is
+//! sent twice.
+
+mod support;
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use support::answer::Answer;
+use support::database::{Database, Session, quoted, unique};
+use support::private::Cluster;
+use support::stage::Stage;
+
+/// What all requests of this product lock in a database.
+const LOCK: &str = "SELECT pg_advisory_lock(7162533686429448308)";
+
+/// A stage, and so many databases beside its own.
+fn with_others(count: usize) -> (Stage, Vec<Database>) {
+    (Stage::new(), (0..count).map(|_| Database::create()).collect())
+}
+
+/// The names of all of them, the stage's first.
+fn names<'a>(stage: &'a Stage, others: &'a [Database]) -> Vec<&'a str> {
+    let others = others.iter().map(|database| database.name.as_str());
+    std::iter::once(stage.database.name.as_str()).chain(others).collect()
+}
+
+/// Creates in these databases, twice: nothing changes in the others the second time either.
+#[track_caller]
+fn create(stage: &Stage, databases: &Value, map: &Value) -> Answer {
+    stage.create_with(&json!({ "Databases": databases, "PluginsMap": map }))
+}
+
+#[test]
+fn a_list_in_every_form() {
+    let (stage, others) = with_others(2);
+    let all = names(&stage, &others);
+    let (a, b, c) = (all[0], all[1], all[2]);
+    for (version, databases) in [
+        ("1.4", json!([a, b, c])),
+        ("1.5", json!(format!("{a},{b},{c}"))),
+        ("1.6", json!(format!("  {a} ,{b}, {c} , "))),
+        ("1.7", json!([a, b, a, c, b])),
+    ] {
+        let answer = create(&stage, &databases, &json!({ "HSTORE": version })).succeeded();
+        assert_eq!(answer.data("hstore"), version);
+        assert_eq!(answer.data("Changed"), "true");
+        let changes: Vec<&str> = answer.data("Changes").split("; ").collect();
+        assert_eq!(changes.len(), 3, "{changes:?}");
+        for (change, name) in changes.iter().zip(&all) {
+            assert!(change.starts_with(&format!("{name}: ")), "in the template's order: {change}");
+        }
+        let after = all.iter().map(|name| format!("{name}: hstore {version}, plpgsql 1.0"));
+        assert_eq!(answer.data("After"), after.collect::<Vec<_>>().join("; "));
+        for database in &others {
+            assert_eq!(database.installed(), format!("hstore {version}"));
+        }
+        let told = answer.document.to_string();
+        assert!(answer.reason.starts_with("3 databases: "), "{told}");
+    }
+    let properties = json!({ "Databases": [a, b], "PluginsMap": { "hstore": "1.7" } });
+    let answer = stage.deliver(&stage.event("Create", &properties)).succeeded();
+    assert_eq!(answer.data("Changes"), "none");
+    assert_eq!(
+        answer.data("Before"),
+        format!("{a}: hstore 1.7, plpgsql 1.0; {b}: hstore 1.7, plpgsql 1.0")
+    );
+}
+
+#[test]
+fn one_name_in_a_list_is_like_one_name() {
+    let stage = Stage::new();
+    let name = &stage.database.name;
+    let answer = create(&stage, &json!([name, name]), &json!({ "hstore": "1.4" })).succeeded();
+    assert_eq!(answer.data("Changes"), "created hstore 1.4");
+    assert_eq!(answer.data("After"), "hstore 1.4, plpgsql 1.0");
+}
+
+#[test]
+fn names_of_every_kind() {
+    let kinds =
+        ["comma, and space", "Upper Case", "quote\"s 'n; DROP", "größe 数据库", "back\\slash"];
+    let stage = Stage::new();
+    let others = kinds.map(|kind| Database::named(&unique(kind)));
+    let answer =
+        create(&stage, &json!(names(&stage, &others)), &json!({ "hstore": "1.7" })).succeeded();
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7", "{}", database.name);
+        let change = format!("{}: created hstore 1.7", database.name);
+        assert!(answer.data("Changes").contains(&change), "{answer:#?}");
+    }
+}
+
+#[test]
+fn every_database_but_the_templates_and_the_closed() {
+    let cluster = Cluster::start();
+    let stage = Stage::with(Database::at(cluster.server, "app"), &[]);
+    let others = ["Audit, too", "rdsadmin", "closed", "model"]
+        .map(|name| Database::at(cluster.server, name));
+    let [audit, rdsadmin, closed, model] = &others;
+    let admin = cluster.server.connect("postgres");
+    admin.query("ALTER DATABASE closed ALLOW_CONNECTIONS false");
+    admin.query("ALTER DATABASE model IS_TEMPLATE true");
+    let answer = create(&stage, &json!("*"), &json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "Audit, too: created hstore 1.7; app: created hstore 1.7; postgres: created hstore 1.7"
+    );
+    assert_eq!(audit.installed(), "hstore 1.7");
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+    let template1 = cluster.server.connect("template1");
+    let extensions = "SELECT string_agg(extname, ',') FROM pg_extension";
+    assert_eq!(template1.value(extensions), "plpgsql");
+    for left_alone in [rdsadmin, closed, model] {
+        assert_eq!(left_alone.installed(), "", "{}", left_alone.name);
+    }
+    drop(template1);
+
+    // A database that comes later is found by the next event.
+    let late = Database::at(cluster.server, "late");
+    let answer = create(&stage, &json!(["*"]), &json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(answer.data("Changes"), "late: created hstore 1.7");
+    assert_eq!(late.installed(), "hstore 1.7");
+
+    // template1 by its name: what is created afterwards has it.
+    let answer = create(&stage, &json!("template1"), &json!({ "citext": "1.5" })).succeeded();
+    assert_eq!(answer.data("Changes"), "created citext 1.5");
+    let future = Database::at(cluster.server, "future");
+    assert_eq!(future.installed(), "citext 1.5");
+    let both = create(&stage, &json!("template1, app"), &json!({ "citext": "any" })).succeeded();
+    assert_eq!(both.data("citext"), "mixed");
+    admin.query("ALTER DATABASE model IS_TEMPLATE false");
+}
+
+#[test]
+fn versions_that_differ_are_mixed() {
+    let (stage, others) = with_others(1);
+    others[0].query("CREATE EXTENSION hstore VERSION '1.4'");
+    let newest = stage.default_version("hstore");
+    let map = json!({ "hstore": "any", "citext": "1.5" });
+    let answer = create(&stage, &json!(names(&stage, &others)), &map).succeeded();
+    assert_eq!(answer.data("hstore"), "mixed");
+    assert_eq!(answer.data("citext"), "1.5");
+    assert_eq!(others[0].installed(), "citext 1.5, hstore 1.4");
+    assert_eq!(stage.database.installed(), format!("citext 1.5, hstore {newest}"));
+    let answer =
+        create(&stage, &json!(names(&stage, &others)), &json!({ "hstore": "latest" })).succeeded();
+    assert_eq!(answer.data("hstore"), newest);
+    assert_eq!(
+        answer.data("Changes"),
+        format!("{}: updated hstore 1.4 to {newest}", others[0].name)
+    );
+}
+
+#[test]
+fn a_dry_run_of_several() {
+    let (stage, others) = with_others(2);
+    let mut properties = json!({ "PluginsMap": { "hstore": "1.7" }, "DryRun": "true" });
+    properties["Databases"] = json!(names(&stage, &others));
+    let answer = stage.deliver_once(&stage.event("Create", &properties)).succeeded();
+    assert!(answer.reason.contains("dry run"), "{answer:#?}");
+    assert_eq!(answer.data("hstore"), "1.7");
+    stage.refuse("hstore", "RAISE EXCEPTION 'not today'");
+    let answer = stage.create_with(&properties).failed(&["not today", &stage.database.name]);
+    answer.clone().failed(&["changed, and stay so: none"]);
+    assert_eq!(answer.id, "Extensions-create-failed", "nothing was left behind");
+    for database in &others {
+        assert_eq!(database.installed(), "");
+    }
+}
+
+#[test]
+fn the_problems_of_all_in_one_message() {
+    let (stage, others) = with_others(2);
+    others[0].query("CREATE EXTENSION hstore VERSION '1.7'");
+    others[1].query("CREATE EXTENSION fixed SCHEMA public");
+    let map = json!({ "hstore": "1.4", "pgvector": "", "fixed": { "Schema": "other" } });
+    let all = names(&stage, &others);
+    let answer = create(&stage, &json!(all), &map).failed(&["nothing was changed", "3 problems"]);
+    let in_all = all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    for words in [
+        "did you mean `vector`".to_owned(),
+        format!("(in {in_all})"),
+        "no update path".to_owned(),
+        format!("(in `{}`)", others[0].name),
+        format!("(in `{}`)", others[1].name),
+    ] {
+        assert!(answer.reason.contains(&words), "no {words} in: {}", answer.reason);
+    }
+    assert_eq!(answer.reason.matches("`vector`").count(), 1, "said once: {}", answer.reason);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    assert_eq!(stage.database.installed(), "");
+    assert_eq!(others[0].installed(), "hstore 1.7");
+    assert_eq!(others[1].installed(), "fixed 1.0");
+}
+
+#[test]
+fn one_that_is_missing_beside_others() {
+    let (stage, others) = with_others(1);
+    others[0].query("CREATE EXTENSION hstore VERSION '1.7'");
+    let databases = json!([stage.database.name, "nowhere", others[0].name]);
+    let answer = create(&stage, &databases, &json!({ "hstore": "1.4" }));
+    answer.failed(&["3D000", "`nowhere`", "no update path", &others[0].name, "2 problems"]);
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn a_wrong_password_is_tried_once_and_not_for_each() {
+    let (stage, others) = with_others(11);
+    let role = stage.database.role("right", "SUPERUSER");
+    stage.credentials(&role, "a wrong p4ssword");
+    let all = names(&stage, &others);
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.4" }));
+    answer.failed(&["28P01", &role, "not looked at"]);
+    let calls = stage.secrets.calls().len();
+    assert!(calls <= 2 * (1 + 4 * 3), "{calls} calls for two deliveries");
+}
+
+#[test]
+fn one_that_fails_after_all_plans_were_good() {
+    let (stage, others) = with_others(9);
+    stage.refuse("hstore", "RAISE EXCEPTION 'not today'");
+    let all = names(&stage, &others);
+    let event =
+        stage.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
+    let answer = stage.deliver_once(&event).failed(&["not today", "stay so"]);
+    assert_eq!(stage.database.installed(), "");
+    let (changed, left): (Vec<_>, Vec<_>) =
+        others.iter().partition(|database| database.installed() == "hstore 1.7");
+    assert!(!changed.is_empty(), "those that were under way are seen to their end");
+    let place = format!("in database `{}`", stage.database.name);
+    assert!(answer.reason.contains(&place), "{}", answer.reason);
+    let list = answer.reason.split("stay so: ").nth(1).unwrap_or_default();
+    for database in changed {
+        assert!(list.contains(&format!("`{}`", database.name)), "{}", answer.reason);
+    }
+    for database in left {
+        assert!(!list.contains(&format!("`{}`", database.name)), "{}", answer.reason);
+    }
+    // Something is there: the Delete that follows has to find it.
+    let hash = answer.id.strip_prefix("Extensions-").unwrap_or_default();
+    assert_eq!(hash.len(), 8, "the server's id, not `{}`", answer.id);
+    let again = stage.deliver(&event).failed(&["not today"]);
+    assert_eq!(again.id, answer.id);
+    stage.database.query("DROP EVENT TRIGGER refuse");
+    assert_eq!(stage.deliver(&event).succeeded().id, answer.id);
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7");
+    }
+}
+
+#[test]
+fn one_that_fails_alone_leaves_nothing() {
+    let (stage, others) = with_others(1);
+    stage.refuse("hstore", "RAISE EXCEPTION 'not today'");
+    let refuse = "SELECT pg_get_functiondef('public.refuse'::regproc)";
+    others[0].query(&format!(
+        "{}; CREATE EVENT TRIGGER refuse ON ddl_command_end EXECUTE FUNCTION public.refuse()",
+        stage.database.value(refuse)
+    ));
+    let all = names(&stage, &others);
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).failed(&["not today"]);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    let log = answer.log.join("\n");
+    for name in all {
+        assert!(log.contains(&format!("in database `{name}` failed")), "both are logged: {log}");
+    }
+}
+
+#[test]
+fn a_slow_one_is_named_and_holds_up_nobody() {
+    let (stage, others) = with_others(6);
+    let stage = stage.with_seconds(14);
+    let slow = &stage.database.name;
+    stage.database.query(LOCK);
+    let all = names(&stage, &others);
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).failed(&[slow, "lock"]);
+    for database in &others {
+        assert!(!answer.reason.contains(&database.name), "{}", answer.reason);
+    }
+    assert_eq!(answer.id, "Extensions-create-failed");
+    // Slow only when it comes to changing: the others are done, and it is named.
+    stage.database.query("SELECT pg_advisory_unlock_all()");
+    stage.refuse("hstore", "PERFORM pg_sleep(60)");
+    let event =
+        stage.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
+    let answer = stage.deliver_once(&event).failed(&["time ran out", slow, "stay so"]);
+    assert_ne!(answer.id, "Extensions-create-failed");
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7");
+        assert!(answer.reason.contains(&database.name), "{}", answer.reason);
+    }
+}
+
+#[test]
+fn a_server_with_few_connections() {
+    let (stage, others) = with_others(7);
+    let role = stage.database.role("few", "CONNECTION LIMIT 2");
+    stage.credentials(&role, "few");
+    let all = names(&stage, &others);
+    for name in &all {
+        stage.database.query(&format!("GRANT CREATE ON DATABASE {} TO {role}", quoted(name)));
+    }
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).succeeded();
+    assert!(answer.log.iter().any(|line| line.contains("53300")), "{:#?}", answer.log);
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7");
+    }
+    // Roles own what they created: nothing may hold this one back.
+    for database in &others {
+        database.query("DROP EXTENSION hstore");
+    }
+}
+
+/// How many databases one server has in the last story: 200 are said to be done within one budget,
+/// 60 do in an ordinary run.
+fn many() -> usize {
+    std::env::var("TEST_MANY_DATABASES").ok().map_or(60, |text| text.parse().unwrap_or(200))
+}
+
+fn make_many(admin: &Session, count: usize) {
+    let modern = admin.value("SHOW server_version_num").parse().is_ok_and(|n: u32| n >= 150_000);
+    let strategy = if modern { "STRATEGY file_copy" } else { "" };
+    for index in 0..count {
+        admin.query(&format!("CREATE DATABASE many_{index:03} {strategy}"));
+    }
+}
+
+#[test]
+fn many_databases_within_one_budget() {
+    let cluster = Cluster::start();
+    let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
+    let count = many();
+    let start = Instant::now();
+    make_many(&cluster.server.connect("postgres"), count);
+    println!("{count} databases made in {:.1} s", start.elapsed().as_secs_f32());
+    let properties = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7", "citext": "" } });
+    let event = stage.event("Create", &properties);
+    let mut data = Vec::new();
+    for changed in ["true", "false"] {
+        let start = Instant::now();
+        let answer = stage.deliver_once(&event).succeeded();
+        println!("{changed}: {:.1} s", start.elapsed().as_secs_f32());
+        assert_eq!(answer.data("Changed"), changed);
+        assert_eq!(answer.data("hstore"), "1.7");
+        data.push(answer.data("citext").to_owned());
+    }
+    assert_eq!(data[0], data[1]);
+    for index in [0, count / 2, count - 1] {
+        let session = cluster.server.connect(&format!("many_{index:03}"));
+        let hstore = "SELECT extversion FROM pg_extension WHERE extname = 'hstore'";
+        assert_eq!(session.value(hstore), "1.7");
+    }
+}
