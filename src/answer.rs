@@ -97,9 +97,6 @@ impl Answer {
     /// The document as the message of a function error: a direct invocation that failed, or an
     /// answer that could not be delivered.
     pub async fn give(&self, http: &Client, outcome: &Outcome) -> Result<Value, Diagnostic> {
-        if let Err(reason) = &outcome.result {
-            log::error(reason);
-        }
         let document = document(&self.event, outcome, &format!("log stream: {}", self.log_stream));
         let until = self.budget.deliver_until(Instant::now());
         let failed = outcome.result.is_err();

@@ -90,6 +90,7 @@ impl Connection {
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
         let mut backoff = Backoff::new();
+        let mut heard: Option<Passing> = None;
         loop {
             let limit = ATTEMPT.min(budget.left());
             let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
@@ -101,6 +102,8 @@ impl Connection {
                     return Ok(Self { client, tls, driver });
                 }
                 Ok(Err(error)) => judged(&error, target, database, &place)?,
+                // Cut short by the budget: what was heard before tells more.
+                Err(_) if limit < ATTEMPT && heard.is_some() => heard.take().unwrap_or_default(),
                 Err(_) => Passing {
                     why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
                     remedy: SILENT,
@@ -113,6 +116,7 @@ impl Connection {
                 return Err(Error::GaveUp { place, last, remedy }.into());
             }
             log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
+            heard = Some(failure);
         }
     }
 
@@ -150,6 +154,7 @@ fn config(target: &Target, database: &str, password: &Password) -> Config {
 }
 
 /// A failure to connect that may pass.
+#[derive(Default)]
 struct Passing {
     why: String,
     remedy: &'static str,

@@ -52,6 +52,9 @@ impl Handler {
             Watchdog::arm(Arc::clone(&answer), self.tls.clone(), context.request_id.clone());
         log::info(&answer.event.to_string());
         let outcome = self.outcome(&answer).await;
+        if let Err(reason) = &outcome.result {
+            log::error(reason);
+        }
         if !answer.claim() {
             // The watchdog is answering, and ends the process when it has.
             pending::<()>().await;

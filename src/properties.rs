@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
-            Some(Value::Null) | None if self.properties.contains_key("PluginsFrom") => {}
+            Some(Value::Null) | None if self.text("PluginsFrom").is_some() => {}
             Some(Value::Null) | None => self.problems.push(Problem::Missing(
                 "PluginsMap",
                 "give a map of extension names to versions; it may be empty, and with `PluginsFrom` \

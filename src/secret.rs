@@ -231,7 +231,11 @@ fn judged(secret: &str, error: &SdkError<GetSecretValueError>) -> Attempt {
     match error {
         SdkError::ServiceError(refusal) => {
             let status = refusal.raw().status().as_u16();
-            let code = refusal.err().code().unwrap_or("unknown error").to_owned();
+            let Some(code) = refusal.err().code().map(ToOwned::to_owned) else {
+                // A proxy or a portal, say: nothing that the service would send.
+                let words = format!("no answer of Secrets Manager's, but HTTP status {status}");
+                return Attempt::Passing(Passing::Unreachable(words));
+            };
             let message = refusal.err().message().unwrap_or("no message").to_owned();
             if code.contains("AccessDenied") {
                 return Attempt::Passing(Passing::Denied { code, message });

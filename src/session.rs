@@ -1,6 +1,7 @@
 //! The work in one database: a transaction, a lock, one look, one batch.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio_postgres::SimpleQueryMessage;
@@ -23,6 +24,10 @@ const READ_BACK: &str = include_str!("read_back.sql");
 
 /// The same, for a database that is only looked at.
 const REFERENCE: &str = include_str!("reference.sql");
+
+/// A timeout of ours comes when less than this is left: what is cancelled earlier, somebody else
+/// has cancelled.
+const NEARLY: Duration = Duration::from_millis(500);
 
 /// Why the work failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +92,11 @@ impl Error {
     /// victim of a deadlock.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Victim { .. })
+    }
+
+    /// Whether another transaction was in the way.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Victim { .. })
     }
 
     /// Whether it is known that nothing was changed.
@@ -250,7 +260,7 @@ impl Session {
         }
         let Ok(result) = result else { return Err(Error::Silent { doing, database }) };
         result.map_err(|error| match error.as_db_error() {
-            Some(said) if is_timeout(said.code()) => {
+            Some(said) if is_timeout(said.code()) && budget.left() < NEARLY => {
                 Error::TimedOut { doing, database, why: server_said(said) }
             }
             Some(said) if is_conflict(said.code()) => {
@@ -277,7 +287,10 @@ fn is_timeout(code: &SqlState) -> bool {
 
 /// A conflict with another transaction, which may be gone the next time.
 fn is_conflict(code: &SqlState) -> bool {
-    [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(code)
+    // Somebody who does not take our lock has created the same extension at the same moment.
+    let twice = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT];
+    let lost = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    twice.contains(code) || lost.contains(code)
 }
 
 /// The server, or somebody with rights, ended our connection.

@@ -39,6 +39,9 @@ pub struct Visitor<'a> {
     pub target: Mutex<Target>,
 }
 
+/// How often to try again what another transaction was in the way of.
+const CONFLICTS: u32 = 3;
+
 /// What a visit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -66,6 +69,7 @@ impl Visitor<'_> {
     pub async fn visit(&self, database: &str, purpose: Purpose) -> Result<Report, Error> {
         let mut unsettled = None;
         let mut backoff = Backoff::new();
+        let mut conflicts = 0;
         loop {
             let failure = match self.once(database, purpose, &mut unsettled).await {
                 Err(Error::Session(failure)) if failure.may_pass() => failure,
@@ -74,7 +78,8 @@ impl Visitor<'_> {
                 }
                 result => return result,
             };
-            if !backoff.pause(self.budget.work_until()).await {
+            conflicts += u32::from(failure.is_conflict());
+            if conflicts > CONFLICTS || !backoff.pause(self.budget.work_until()).await {
                 return Err(if unsettled.is_some() {
                     Error::Unsettled(Box::new(failure.into()))
                 } else {

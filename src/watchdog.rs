@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lambda_runtime::Diagnostic;
 use native_tls::TlsConnector;
@@ -14,6 +14,11 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::response::Outcome;
 use crate::{http, log};
+
+/// What is answered.
+const REASON: &str = "time ran out and the function was stuck (a blocking call, or no CPU); what was \
+                  being changed is rolled back when its connection closes, unless it was committed \
+                  already: deploy again, with more memory if that is low";
 
 /// Watches one request until it is dropped.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ impl Watchdog {
         let watch = move || {
             let wait = answer.overdue_at().saturating_duration_since(Instant::now());
             if gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) && answer.claim() {
+                log_aside();
                 bark(&answer, tls, &invocation);
                 std::process::exit(1);
             }
@@ -39,11 +45,21 @@ impl Watchdog {
     }
 }
 
+/// One line, on a thread of its own, and then none: the log may be what is stuck.
+fn log_aside() {
+    let (said, heard) = channel();
+    let line = move || {
+        log::error(REASON);
+        let _ = said.send(());
+    };
+    if thread::Builder::new().spawn(line).is_ok() {
+        let _ = heard.recv_timeout(Duration::from_millis(200));
+    }
+    log::fall_silent();
+}
+
 fn bark(answer: &Answer, tls: TlsConnector, invocation: &str) {
-    let reason = "time ran out and the function was stuck (a blocking call, or no CPU); what was \
-                  being changed is rolled back when its connection closes, unless it was committed \
-                  already: deploy again, with more memory if that is low";
-    let outcome = Outcome { physical_id: answer.failed_id(), result: Err(reason.to_owned()) };
+    let outcome = Outcome { physical_id: answer.failed_id(), result: Err(REASON.to_owned()) };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
@@ -51,9 +67,8 @@ fn bark(answer: &Answer, tls: TlsConnector, invocation: &str) {
         // A client of its own: the other one's connections belong to the stuck side.
         let Ok(http) = http::client(tls) else { return };
         let result = answer.give(&http, &outcome).await;
-        if let Err(error) = tell_lambda(&http, invocation, result).await {
-            log::error(&format!("Lambda was not told: {}", error.without_url()));
-        }
+        // Whether Lambda hears it or not, the process ends now.
+        let _ = tell_lambda(&http, invocation, result).await;
     });
 }
 

@@ -250,6 +250,15 @@ fn one_that_fails_after_all_plans_were_good() {
 }
 
 #[test]
+fn a_failure_that_left_something_has_the_same_id_each_time() {
+    let (stage, others) = with_others(2);
+    stage.refuse("hstore", "RAISE EXCEPTION 'not today'");
+    let all = names(&stage, &others);
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).failed(&["not today"]);
+    assert_ne!(answer.id, "Extensions-create-failed", "the second time, nothing was changed");
+}
+
+#[test]
 fn one_that_fails_alone_leaves_nothing() {
     let (stage, others) = with_others(1);
     stage.refuse("hstore", "RAISE EXCEPTION 'not today'");
