@@ -100,14 +100,15 @@ impl Extension {
     /// Control file and scripts, with their names.
     pub fn files(&self) -> Vec<(String, String)> {
         let Self { name, default, first, .. } = self;
-        let mut control = format!("default_version = '{default}'\ntrusted = true\n");
+        let mut control = vec![format!("default_version = '{default}'")];
         if !self.requires.is_empty() {
-            control += &format!("requires = '{}'\n", self.requires.join(", "));
+            control.push(format!("requires = '{}'", self.requires.join(", ")));
         }
-        match self.schema {
-            Some(schema) => control += &format!("schema = '{schema}'\n"),
-            None => control += &format!("relocatable = {}\n", self.relocatable),
-        }
+        control.push(match self.schema {
+            Some(schema) => format!("schema = '{schema}'"),
+            None => format!("relocatable = {}", self.relocatable),
+        });
+        let control = control.join("\n") + "\n";
         let view = format!("CREATE VIEW \"{name}_view\" AS SELECT 1 AS one;\n");
         let mut files =
             vec![(format!("{name}.control"), control), (format!("{name}--{first}.sql"), view)];

@@ -32,9 +32,6 @@ pub fn run_beside(test: &str) -> String {
         .env(CHILD, "1")
         // OpenSSL would read the system's whole bundle for every connection, as `main` knows.
         .env("SSL_CERT_FILE", "/dev/null")
-        .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY")
-        .env("AWS_REGION", "eu-west-1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .output()
@@ -66,9 +63,9 @@ impl Drop for Folder {
 /// Lays out the server of the tests again, with our extensions in place of its own; returns the
 /// folder of its programs. PostgreSQL finds its files by where its own binary lies.
 fn lean_server(folder: &Path) -> PathBuf {
-    let rows = server().connect("postgres").query(
-        "SELECT setting FROM pg_config WHERE name IN ('BINDIR', 'SHAREDIR') ORDER BY name",
-    );
+    let rows = server()
+        .connect("postgres")
+        .query("SELECT setting FROM pg_config WHERE name IN ('BINDIR', 'SHAREDIR') ORDER BY name");
     let [bin, share] = [0, 1].map(|row| PathBuf::from(&rows[row][0]));
     let base: PathBuf = bin
         .components()

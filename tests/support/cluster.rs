@@ -102,7 +102,7 @@ impl Place {
     /// A session of the superuser's; the server may still be starting.
     pub fn connect(&self, database: &str) -> Admin {
         for _ in 0..600 {
-            if let Ok(admin) = self.try_connect(database) {
+            if let Ok(admin) = self.connect_once(database) {
                 return admin;
             }
             thread::sleep(Duration::from_millis(50));
@@ -110,7 +110,8 @@ impl Place {
         panic!("the private cluster lets nobody in")
     }
 
-    fn try_connect(&self, database: &str) -> Result<Admin, tokio_postgres::Error> {
+    /// A session of the superuser's, if the server lets it in.
+    pub fn connect_once(&self, database: &str) -> Result<Admin, tokio_postgres::Error> {
         let pem = std::fs::read(&self.ca).expect("the CA's file");
         let tls = TlsConnector::builder()
             .disable_built_in_roots(true)

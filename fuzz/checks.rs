@@ -1,0 +1,247 @@
+//! What must be true whatever comes in: for the fuzzer, and for `tests/fuzzing.rs`.
+#![allow(dead_code, clippy::expect_used, reason = "each target checks its own part, by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfn_postgres_extensions::Error;
+use cfn_postgres_extensions::error::InDatabase;
+use cfn_postgres_extensions::event::Event;
+use cfn_postgres_extensions::observed::Observed;
+use cfn_postgres_extensions::plan::{self, Plan};
+use cfn_postgres_extensions::report::{Data, Report};
+use cfn_postgres_extensions::request::{Request, service_timeout};
+use cfn_postgres_extensions::response::{MOST_BYTES, Outcome, Success, document};
+use cfn_postgres_extensions::sql::{Identifier, Literal};
+use cfn_postgres_extensions::{identity, nearest};
+use serde_json::{Map, Value, json};
+
+/// What ids and the log stream may come to, for an answer to fit: `CloudFormation` and Lambda stay
+/// far below it.
+const MOST_FOR_IDS: usize = 3500;
+
+/// The forms of all statements that a plan may have, each word of somebody's as `?`.
+const FORMS: [&str; 6] = [
+    "CREATE SCHEMA ?",
+    "CREATE EXTENSION ? VERSION ?",
+    "CREATE EXTENSION ? SCHEMA ? VERSION ?",
+    "ALTER EXTENSION ? UPDATE TO ?",
+    "ALTER EXTENSION ? SET SCHEMA ?",
+    "DROP EXTENSION ?",
+];
+
+/// Any JSON as `ResourceProperties`: it is read or refused, and the refusal fits into an answer.
+pub fn properties(value: &Value) {
+    let _ = service_timeout(value.as_object());
+    match Request::read(value.as_object()) {
+        Ok(request) => {
+            let again = Request::read(value.as_object());
+            assert_eq!(again.as_ref(), Ok(&request), "read twice, understood twice");
+            check_plan(&request, &server(&json!({ "offered": { "hstore": ["1.4", "1.8"] } })));
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty(), "a refusal says why");
+            let reason = Error::Properties(problems).to_string();
+            let event = Event::read(&json!({ "StackId": "s", "RequestId": "r" }));
+            check_document(&event, "Extensions-create-failed", Err(reason));
+        }
+    }
+}
+
+/// Any JSON as an event: there is an answer, it repeats the ids, and it is short enough.
+pub fn event(value: &Value) {
+    let event = Event::read(value);
+    let _ = service_timeout(event.properties.as_ref());
+    let shown = format!("{event:?} {event}");
+    if let Some(url) = value["ResponseURL"].as_str()
+        && let Some((_, signature)) = url.split_once("Signature=")
+        && signature.len() > 16
+    {
+        let others = value.to_string().matches(signature).count() > 1;
+        assert!(others || !shown.contains(signature), "the URL is a secret");
+    }
+    let logical_id = &event.logical_resource_id;
+    let issued = identity::issued(logical_id, "localhost", 5432);
+    let incoming = event.physical_resource_id.clone().unwrap_or_default();
+    let kept = identity::updated(&incoming, logical_id, "localhost", 5432);
+    for id in [issued, identity::create_failed(logical_id), kept] {
+        check_document(&event, &id, Err(value.to_string()));
+        let data =
+            Data { before: value.to_string(), changes: "none".to_owned(), ..Data::default() };
+        check_document(&event, &id, Ok(Success { reason: "done".to_owned(), data: Some(data) }));
+    }
+}
+
+/// A map, and a server that offers names and versions of anybody's choice: nothing gets into a
+/// statement that the server did not list, and nothing without quotes.
+pub fn plan(value: &Value) {
+    let properties = json!({ "DBSecret": "s", "PluginsMap": value["PluginsMap"],
+                             "DowngradePolicy": value["DowngradePolicy"] });
+    if let Ok(request) = Request::read(properties.as_object()) {
+        check_plan(&request, &server(value));
+    }
+}
+
+/// Two texts, quoted: a lexer reads back what they were.
+pub fn sql(name: &str, text: &str) {
+    let statement = format!("ALTER EXTENSION {} UPDATE TO {}", Identifier(name), Literal(text));
+    let (form, words) = lex(&statement).expect("quotes that end");
+    assert_eq!(form, "ALTER EXTENSION ? UPDATE TO ?");
+    assert_eq!(words, [Word::Identifier(name.to_owned()), Word::Literal(text.to_owned())]);
+}
+
+/// Plans and checks every statement; a plan's own words fit into an answer too.
+fn check_plan(request: &Request, observed: &Observed) {
+    let event = Event::read(&json!({}));
+    match plan::plan(&request.wanted, observed) {
+        Ok(plan) => {
+            check_statements(request, observed, &plan);
+            let report = Report {
+                database: observed.database.clone(),
+                server_version: observed.short_version().to_owned(),
+                before: Vec::new(),
+                after: Vec::new(),
+                plan,
+            };
+            let data = Data::of(&[report]);
+            let reason = data.changes.clone();
+            check_document(&event, "id", Ok(Success { reason, data: Some(data) }));
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty(), "a refusal says why");
+            let database = observed.database.clone();
+            check_document(
+                &event,
+                "id",
+                Err(Error::Plan(vec![InDatabase::new(&database, &problems)]).to_string()),
+            );
+        }
+    }
+}
+
+fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
+    let names: BTreeSet<&str> = observed.names().collect();
+    let wanted = request.wanted.extensions.values();
+    let schemas: BTreeSet<&str> = wanted.filter_map(|it| it.schema.as_deref()).collect();
+    let offered = observed.offered.iter().flatten().map(|offered| offered.version.as_str());
+    let targets = observed.paths.iter().map(|path| path.target.as_str());
+    let versions: BTreeSet<&str> = offered.chain(targets).collect();
+    for step in &plan.steps {
+        let statement = step.to_string();
+        let (form, words) = lex(&statement).unwrap_or_else(|| panic!("not quoted: {statement}"));
+        assert!(FORMS.contains(&form.as_str()), "{statement}");
+        assert!(!statement.contains('\0'), "{statement}");
+        let extension = form.contains("EXTENSION");
+        for (at, word) in words.iter().enumerate() {
+            let known = match word {
+                Word::Identifier(name) if at == 0 && extension => names.contains(name.as_str()),
+                Word::Identifier(name) => name == "public" || schemas.contains(name.as_str()),
+                Word::Literal(version) => versions.contains(version.as_str()),
+            };
+            assert!(known, "{word:?} is not the server's: {statement}");
+        }
+    }
+}
+
+fn check_document(event: &Event, id: &str, result: Result<Success, String>) {
+    const STREAM: &str = "2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef";
+    let outcome = Outcome { physical_id: id.to_owned(), result };
+    let text = document(event, &outcome, STREAM);
+    let document: Value = serde_json::from_str(&text).expect("a JSON document");
+    let ids = [
+        ("StackId", &event.stack_id),
+        ("RequestId", &event.request_id),
+        ("LogicalResourceId", &event.logical_resource_id),
+        ("PhysicalResourceId", &outcome.physical_id),
+    ];
+    for (name, id) in ids {
+        assert_eq!(document[name].as_str(), Some(id.as_str()), "{name}");
+    }
+    assert!(
+        document["Reason"].as_str().is_some_and(|reason| reason.ends_with(&format!("{STREAM})")))
+    );
+    let length: usize = ids.iter().map(|(_, id)| json!(id).to_string().len()).sum();
+    assert!(text.len() <= MOST_BYTES || length > MOST_FOR_IDS, "{} bytes: {text}", text.len());
+}
+
+/// A server: what it offers (the first version is the default), and what is installed.
+fn server(value: &Value) -> Observed {
+    // No name on a server holds a NUL.
+    let text = |text: &str| text.replace('\0', "");
+    let mut offered: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, versions) in value["offered"].as_object().unwrap_or(&Map::new()) {
+        let versions = versions.as_array().into_iter().flatten().filter_map(Value::as_str);
+        offered.insert(text(name), versions.map(text).collect());
+    }
+    let mut installed: BTreeMap<String, String> = BTreeMap::new();
+    for (name, version) in value["installed"].as_object().unwrap_or(&Map::new()) {
+        installed.insert(text(name), text(version.as_str().unwrap_or("1.0")));
+    }
+    let available: BTreeMap<&String, Option<&String>> =
+        offered.iter().map(|(name, versions)| (name, versions.first())).collect();
+    let mut every = Vec::new();
+    let mut paths = Vec::new();
+    for (name, versions) in &offered {
+        for version in versions {
+            every.push(json!({ "name": name, "version": version, "superuser": false,
+                "trusted": true, "relocatable": true, "schema": null, "requires": null }));
+            if installed.contains_key(name) {
+                let reachable = !version.starts_with('0');
+                paths.push(json!({ "name": name, "target": version, "reachable": reachable }));
+            }
+        }
+    }
+    let installed: Vec<Value> = installed
+        .iter()
+        .map(|(name, version)| {
+            json!({ "name": name, "version": version, "schema": "public",
+                    "relocatable": true, "owned": true })
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "database": "app", "server_version": "15.8", "role": "r", "superuser": true,
+        "delegated": false, "may_create": true, "read_only": false, "libraries": null,
+        "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
+        "schemas": { "public": true }, "installed": installed, "available": available,
+        "offered": every, "paths": paths,
+    }))
+    .expect("a server")
+}
+
+/// A quoted word.
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    Identifier(String),
+    Literal(String),
+}
+
+/// Reads a statement as the server's lexer does: its form, and its quoted words. `None` if a quote
+/// never ends.
+fn lex(statement: &str) -> Option<(String, Vec<Word>)> {
+    let (mut form, mut words) = (String::new(), Vec::new());
+    let mut letters = statement.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '"' && letter != '\'' {
+            form.push(letter);
+            continue;
+        }
+        let mut word = String::new();
+        loop {
+            match letters.next()? {
+                quote if quote == letter && letters.peek() == Some(&letter) => {
+                    letters.next();
+                    word.push(quote);
+                }
+                quote if quote == letter => break,
+                other => word.push(other),
+            }
+        }
+        form.push('?');
+        words.push(if letter == '"' { Word::Identifier(word) } else { Word::Literal(word) });
+    }
+    Some((form, words))
+}
+
+/// A suggestion for any text: it ends, and does not panic.
+pub fn suggestion(text: &str) {
+    let _ = nearest::did_you_mean(text, ["hstore", "vector"]);
+}

@@ -1,0 +1,13 @@
+//! A map, and a server: `{"PluginsMap": {}, "offered": {"hstore": ["1.4"]}, "installed": {}}`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks.rs"]
+mod checks;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = serde_json::from_slice(data) {
+        checks::plan(&value);
+    }
+});

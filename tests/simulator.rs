@@ -1,0 +1,73 @@
+//! A model of `CloudFormation` drives the real functions over random histories, against a real
+//! PostgreSQL: create, update, rollback, replacement, cancel, duplicates, crashes, the second
+//! function. `tests/simulator/` says what happens and what must be true.
+//!
+//! `SIMULATOR_HISTORIES` is how many histories are made (200 without it). A violation names the
+//! seed of its history: `SIMULATOR_SEED=<seed>` makes that one again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use simulator::cluster::{self, CHILD};
+use simulator::history::History;
+use simulator::world::{self, World};
+
+#[path = "simulator/mod.rs"]
+mod simulator;
+mod support;
+
+/// How many histories are made at the same time, each with databases of its own.
+const WORKERS: u64 = 4;
+
+#[test]
+fn no_history_breaks_a_promise() {
+    if std::env::var_os(CHILD).is_none() {
+        // A child's log can go nowhere, and it may have a server of its own.
+        println!("{}", cluster::run_beside("no_history_breaks_a_promise"));
+        return;
+    }
+    world::create_role();
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let seed = number("SIMULATOR_SEED");
+    let histories = if seed.is_some() { 1 } else { number("SIMULATOR_HISTORIES").unwrap_or(200) };
+    let first = seed.unwrap_or_else(|| fastrand::u64(..1 << 48));
+    let (next, events, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..WORKERS.min(histories) {
+            scope.spawn(|| {
+                let world = World::new();
+                while !failed.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= histories {
+                        world.wait_until_all_are_gone();
+                        return;
+                    }
+                    let count = make(&world, first + number, seed.is_some());
+                    failed.fetch_or(count.is_none(), Ordering::Relaxed);
+                    events.fetch_add(count.unwrap_or(0), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(!failed.into_inner(), "a promise was broken");
+    eprintln!(
+        "{histories} histories from seed {first} on, {} events, {:.0} s: no promise was broken",
+        events.into_inner(),
+        start.elapsed().as_secs_f32()
+    );
+}
+
+/// Makes one history; returns how many events it had, or nothing if one broke a promise.
+fn make(world: &World, seed: u64, tell: bool) -> Option<u64> {
+    let mut history = History::new(world, seed);
+    let result = catch_unwind(AssertUnwindSafe(|| history.play()));
+    if tell || result.is_err() {
+        eprintln!("history with SIMULATOR_SEED={seed}:\n{}", history.trace.join("\n"));
+    }
+    result.ok()?;
+    world.reset(history.catalogs());
+    u64::try_from(history.sent.len()).ok()
+}

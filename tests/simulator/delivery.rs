@@ -1,0 +1,270 @@
+//! The ways in which an event reaches the functions, and an answer `CloudFormation`.
+
+use std::time::Duration;
+
+use lambda_runtime::Diagnostic;
+use serde_json::Value;
+
+use super::bucket::{Address, Fault};
+use super::event::{End, Event, record};
+use super::history::History;
+use super::world::{self, context};
+use crate::support::answer::Answer;
+
+/// What happens on the way.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// All goes well.
+    Once,
+    /// The event comes again when it was answered.
+    Twice,
+    /// The event comes to two functions at the same time.
+    AtOnce,
+    /// The bucket fails at first.
+    Retried(Fault),
+    /// The first function gets no answer out; the second one has a route.
+    NoRoute,
+    /// The first function is killed after so many microseconds, and the second one answers.
+    Killed(u64),
+    /// The first function is killed, and Lambda tries again.
+    KilledAndRetried(u64),
+    /// The first function is never started.
+    Throttled,
+    /// Nobody gets an answer out.
+    Lost,
+}
+
+impl Manner {
+    fn random(rng: &mut fastrand::Rng) -> Self {
+        match rng.u8(..100) {
+            0..=7 => Self::Twice,
+            8..=10 => Self::AtOnce,
+            11 => Self::Retried(Fault::Unavailable),
+            12 => Self::Retried(Fault::Cut),
+            13..=15 => Self::NoRoute,
+            16..=18 => Self::Killed(rng.u64(..40_000)),
+            19..=20 => Self::KilledAndRetried(rng.u64(..40_000)),
+            21..=23 => Self::Throttled,
+            24..=25 => Self::Lost,
+            _ => Self::Once,
+        }
+    }
+}
+
+/// Who made an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// The first function, which did the work.
+    Handler,
+    /// The second function, which knows nothing of the work.
+    Responder,
+}
+
+/// What `CloudFormation` hears.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// SUCCESS, with this id.
+    Success(String),
+    /// FAILED, with this id.
+    Failed(String),
+    /// Nothing, until it gives up.
+    Nothing,
+}
+
+impl Heard {
+    fn of(answer: &Answer) -> Self {
+        if answer.status == "SUCCESS" {
+            Self::Success(answer.id.clone())
+        } else {
+            Self::Failed(answer.id.clone())
+        }
+    }
+}
+
+impl History<'_> {
+    /// Delivers an event in a random manner, and checks what comes of it.
+    pub fn deliver(&mut self, event: &Event) -> Heard {
+        let manner = Manner::random(&mut self.rng);
+        self.note(format!("{:?} {} {manner:?}: {:?}", event.kind, event.id, event.template));
+        let heard = match manner {
+            Manner::Once => self.once(event, &[]),
+            Manner::Retried(fault) => self.once(event, &[fault]),
+            Manner::Twice => {
+                let heard = self.once(event, &[]);
+                let again = self.once(event, &[]);
+                assert_eq!(format!("{again:?}"), format!("{heard:?}"), "the second delivery");
+                heard
+            }
+            Manner::AtOnce => self.at_once(event),
+            Manner::NoRoute => self.without_route(event),
+            Manner::Killed(after) => self.killed(event, Duration::from_micros(after), false),
+            Manner::KilledAndRetried(after) => {
+                self.killed(event, Duration::from_micros(after), true)
+            }
+            Manner::Throttled => {
+                let address = self.world.bucket.address(&[]);
+                let payload = event.payload(self.world, &address);
+                self.check_nothing_changed(event);
+                self.respond(event, &payload, &address, &End::Throttled)
+            }
+            Manner::Lost => self.lost(event),
+        };
+        self.note(format!("  heard {heard:?}"));
+        self.sent.push(event.clone());
+        heard
+    }
+
+    /// Delivers an event to one function, whose answer gets out in the end.
+    pub fn once(&mut self, event: &Event, faults: &[Fault]) -> Heard {
+        let address = self.world.bucket.address(faults);
+        let payload = event.payload(self.world, &address);
+        let result = self.run(&payload);
+        assert!(result.is_ok(), "{result:?}");
+        let answer = self.answer(&payload, &address);
+        self.check(event, &answer, Author::Handler);
+        Heard::of(&answer)
+    }
+
+    fn at_once(&mut self, event: &Event) -> Heard {
+        let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
+        let payloads = addresses.each_ref().map(|address| event.payload(self.world, address));
+        let [one, two] = payloads.clone().map(|it| self.world.handler.handle(it, context()));
+        let results = self.world.runtime.block_on(async { tokio::join!(one, two) });
+        assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
+        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &addresses[at]));
+        assert_eq!((&one.status, &one.id), (&two.status, &two.id), "two at once");
+        // Whoever came second found nothing to do.
+        let idle = one.data.get("Changed").is_some_and(|changed| changed == "false");
+        let (first, second) = if idle { (two, one) } else { (one, two) };
+        self.check(event, &first, Author::Handler);
+        self.check(event, &second, Author::Handler);
+        Heard::of(&first)
+    }
+
+    /// The event, and a Delete of an invented id while it runs.
+    pub fn with_delete(&mut self, event: &Event, delete: &Event) -> Heard {
+        self.note(format!(
+            "{:?}, and {} deleted meanwhile: {:?}",
+            event.kind, delete.id, event.template
+        ));
+        let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
+        let payloads =
+            [event.payload(self.world, &addresses[0]), delete.payload(self.world, &addresses[1])];
+        let [one, two] = payloads.clone().map(|it| self.world.handler.handle(it, context()));
+        let pause = Duration::from_micros(self.rng.u64(..20_000));
+        let results = self.world.runtime.block_on(async {
+            let two = async {
+                tokio::time::sleep(pause).await;
+                two.await
+            };
+            tokio::join!(one, two)
+        });
+        assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
+        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &addresses[at]));
+        self.check(event, &one, Author::Handler);
+        self.check(delete, &two, Author::Handler);
+        Heard::of(&two)
+    }
+
+    fn without_route(&mut self, event: &Event) -> Heard {
+        let address = self.world.bucket.address(&[Fault::Forbidden]);
+        let payload = event.payload(self.world, &address);
+        let document = undelivered(self.run(&payload));
+        let end = End::Error("NotDelivered", document.clone());
+        let result = self.second_run(&record(&payload, &end));
+        assert!(result.is_ok(), "{result:?}");
+        let answer = self.answer(&payload, &address);
+        assert_eq!(
+            answer.document.to_string(),
+            serde_json::from_str::<Value>(&document).expect("a document").to_string()
+        );
+        self.check(event, &answer, Author::Handler);
+        Heard::of(&answer)
+    }
+
+    fn killed(&mut self, event: &Event, after: Duration, retried: bool) -> Heard {
+        let address = self.world.bucket.address(&[]);
+        let payload = event.payload(self.world, &address);
+        let secrets = self.world.secrets.url();
+        // A runtime of its own: nothing of the function survives its end.
+        let runtime = world::runtime();
+        let finished = runtime.block_on(async {
+            let handler = world::handler(&secrets);
+            tokio::time::timeout(after, handler.handle(payload.clone(), context())).await.is_ok()
+        });
+        runtime.shutdown_background();
+        self.world.wait_until_all_are_gone();
+        if let Some(answer) = self.answers(&payload, &address).first() {
+            self.check(event, answer, Author::Handler);
+            return Heard::of(answer);
+        }
+        assert!(!finished, "no answer");
+        self.check_all_or_nothing(event);
+        let (author, result) = if retried {
+            (Author::Handler, self.run(&payload))
+        } else {
+            (Author::Responder, self.second_run(&record(&payload, &End::Timeout)))
+        };
+        assert!(result.is_ok(), "{result:?}");
+        // An answer that was on its way when the function was killed comes first, and counts.
+        let answers = self.answers(&payload, &address);
+        self.check(event, answers.last().expect("an answer"), author);
+        assert!(answers.len() <= 2, "{answers:?}");
+        Heard::of(&answers[0])
+    }
+
+    fn lost(&mut self, event: &Event) -> Heard {
+        let address = self.world.bucket.address(&[Fault::Forbidden, Fault::Forbidden]);
+        let payload = event.payload(self.world, &address);
+        let document = undelivered(self.run(&payload));
+        let answer = Answer::read(&payload, document.as_bytes(), Ok(Value::Null));
+        self.check(event, &answer, Author::Handler);
+        let end = End::Error("NotDelivered", document.clone());
+        assert_eq!(undelivered(self.second_run(&record(&payload, &end))), document);
+        assert_eq!(self.world.bucket.puts(&address).len(), 2, "403 is final");
+        Heard::Nothing
+    }
+
+    /// The second function answers for the first one.
+    fn respond(&mut self, event: &Event, payload: &Value, address: &Address, end: &End) -> Heard {
+        let result = self.second_run(&record(payload, end));
+        assert!(result.is_ok(), "{result:?}");
+        let answer = self.answer(payload, address);
+        self.check(event, &answer, Author::Responder);
+        Heard::of(&answer)
+    }
+
+    fn run(&self, payload: &Value) -> Result<Value, Diagnostic> {
+        self.world.runtime.block_on(self.world.handler.handle(payload.clone(), context()))
+    }
+
+    fn second_run(&self, record: &Value) -> Result<Value, Diagnostic> {
+        self.world.runtime.block_on(self.world.responder.handle(record.clone(), context()))
+    }
+
+    /// The one answer at an address.
+    fn answer(&self, payload: &Value, address: &Address) -> Answer {
+        let mut answers = self.answers(payload, address);
+        assert_eq!(answers.len(), 1, "exactly one answer: {answers:#?}");
+        for (put, _) in self.world.bucket.puts(address) {
+            let said: Value = serde_json::from_slice(&put.body).expect("a JSON document");
+            assert_eq!(said, answers[0].document, "every attempt says the same");
+        }
+        answers.remove(0)
+    }
+
+    /// The answers that the bucket took.
+    fn answers(&self, payload: &Value, address: &Address) -> Vec<Answer> {
+        let puts = self.world.bucket.puts(address).into_iter().filter(|(_, accepted)| *accepted);
+        let read = |(put, _)| Answer::of_put(payload, &put, &address.target, &Ok(Value::Null));
+        puts.map(read).collect()
+    }
+}
+
+/// The document that a function could not deliver.
+#[track_caller]
+fn undelivered(result: Result<Value, Diagnostic>) -> String {
+    let error = result.expect_err("nobody took the answer");
+    assert_eq!(error.error_type, "NotDelivered");
+    error.error_message
+}

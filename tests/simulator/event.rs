@@ -1,0 +1,99 @@
+//! What `CloudFormation` and Lambda send.
+
+use serde_json::{Value, json};
+
+use super::bucket::Address;
+use super::template::Template;
+use super::world::World;
+
+/// The resource's name in the template.
+pub const LOGICAL_ID: &str = "Extensions";
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The resource is new.
+    Create,
+    /// Its properties are other ones.
+    Update,
+    /// It goes.
+    Delete,
+}
+
+/// An event, before it is JSON.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What it is about.
+    pub kind: Kind,
+    /// The id of a resource that is there.
+    pub id: String,
+    /// The properties.
+    pub template: Template,
+    /// The properties before, of an Update.
+    pub old: Option<Template>,
+    /// Not unique: a retried deployment has it again.
+    pub request_id: String,
+}
+
+impl Event {
+    /// The event as it is sent.
+    pub fn payload(&self, world: &World, address: &Address) -> Value {
+        let mut event = json!({
+            "RequestType": format!("{:?}", self.kind),
+            "ResponseURL": address.url,
+            "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/app/0a1b2c3d-0000",
+            "RequestId": self.request_id,
+            "LogicalResourceId": LOGICAL_ID,
+            "ResourceType": "Custom::PostgresExtensions",
+            "ResourceProperties": self.template.properties(world),
+        });
+        if self.kind != Kind::Create {
+            event["PhysicalResourceId"] = json!(self.id);
+        }
+        if let Some(old) = &self.old {
+            event["OldResourceProperties"] = old.properties(world);
+        }
+        event
+    }
+}
+
+/// Why Lambda gives up on an event.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// The function was killed.
+    Timeout,
+    /// It was never started.
+    Throttled,
+    /// It returned an error.
+    Error(&'static str, String),
+}
+
+/// Lambda's record of an event that failed, as the second function gets it.
+pub fn record(event: &Value, end: &End) -> Value {
+    let (condition, response) = match end {
+        End::Timeout => (
+            "RetriesExhausted",
+            json!({ "errorType": "Sandbox.Timedout",
+                    "errorMessage": "RequestId: 1 Error: Task timed out after 900.00 seconds" }),
+        ),
+        End::Throttled => ("EventAgeExceeded", Value::Null),
+        End::Error(kind, message) => {
+            ("RetriesExhausted", json!({ "errorType": kind, "errorMessage": message }))
+        }
+    };
+    json!({
+        "version": "1.0",
+        "timestamp": "2026-01-31T12:00:00.000Z",
+        "requestContext": {
+            "requestId": "00000000-0000-4000-8000-000000000001",
+            "functionArn":
+                "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions:$LATEST",
+            "condition": condition,
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": event,
+        "responseContext":
+            { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+        "responsePayload": response,
+    })
+}
