@@ -337,7 +337,13 @@ impl<'a> Planner<'a> {
                 });
                 None
             }
-            (Some(_), _) => None,
+            (Some(prescribed), _) => {
+                // The server creates it with the extension; who comes later finds it there.
+                if !self.observed.schemas.contains_key(prescribed) {
+                    self.schemas.insert(prescribed);
+                }
+                None
+            }
             (None, wanted) => {
                 let schema = wanted.unwrap_or("public");
                 self.ensure_schema(schema);

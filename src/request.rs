@@ -207,5 +207,6 @@ pub enum Problem {
 pub fn service_timeout(properties: Option<&Map<String, Value>>) -> Option<Duration> {
     let value = properties?.get("ServiceTimeout")?;
     let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    Some(Duration::from_secs(seconds))
+    // Out of range it is refused later, and there must be time to say so.
+    (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
