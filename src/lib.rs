@@ -44,6 +44,7 @@ pub mod response;
 pub mod secret;
 pub mod session;
 pub mod sql;
+pub mod step;
 pub mod target;
 pub mod token;
 pub mod trust;

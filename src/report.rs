@@ -77,7 +77,7 @@ fn version(name: &str, reports: &[Report]) -> String {
 fn changes(reports: &[Report]) -> String {
     let parts =
         reports.iter().flat_map(|report| {
-            let steps = report.plan.steps.iter().filter_map(crate::plan::Step::change);
+            let steps = report.plan.steps.iter().filter_map(crate::step::Step::change);
             let kept = report.plan.kept.iter().map(ToString::to_string);
             let several = reports.len() > 1;
             steps.chain(kept).map(move |part| {

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::{Step, plan};
+use cfn_postgres_extensions::plan::plan;
 use cfn_postgres_extensions::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
+use cfn_postgres_extensions::step::Step;
 use proptest::prelude::*;
 use serde_json::json;
 

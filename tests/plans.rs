@@ -13,8 +13,9 @@
 use std::fmt::Write;
 
 use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::{Step, plan};
+use cfn_postgres_extensions::plan::plan;
 use cfn_postgres_extensions::request::Request;
+use cfn_postgres_extensions::step::Step;
 use serde_json::{Value, json};
 
 /// A server of the kind most stories play on.
