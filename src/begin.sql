@@ -8,10 +8,5 @@ SET LOCAL jit = off;
 -- A little sooner, so that the error says that it was a lock.
 SET LOCAL lock_timeout = {lock_ms};
 SET LOCAL statement_timeout = {ms};
--- If we vanish without a word, the server does not keep the lock for us.
-SET LOCAL idle_in_transaction_session_timeout = {ms};
--- And it looks after us while it waits for a lock or runs a statement (PostgreSQL 14 on, Linux).
-SELECT set_config('client_connection_check_interval', '2s', true)
-WHERE current_setting('server_version_num')::integer >= 140000 AND version() LIKE '%linux%';
 -- One lock per database for all requests of this product: "cfnpgext" in ASCII.
 SELECT pg_advisory_xact_lock(7162533686429448308);

@@ -19,6 +19,12 @@ use crate::words::chain;
 /// How long one attempt to connect may take: Aurora Serverless answers within 15 s of a pause.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
+/// How long the server keeps the session for us; `{ms}` is how long it may be idle.
+const LIFETIME: &str = include_str!("lifetime.sql");
+
+/// How much longer than our budget that is: what runs out of time is ended by us first.
+const AFTER_US: Duration = Duration::from_secs(2);
+
 /// How long to wait for Terminate to be on its way.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -118,6 +124,16 @@ impl Connection {
             log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
             heard = Some(failure);
         }
+    }
+
+    /// Has the server end this session if nobody hears of us any more. To be joined with what is
+    /// sent after it, so that it costs no time of its own.
+    ///
+    /// A failure is nobody's: a lost connection shows in what comes next, and a server that knows
+    /// no such settings does without.
+    pub async fn limit_lifetime(&self, budget: Budget) {
+        let ms = i32::try_from((budget.left() + AFTER_US).as_millis()).unwrap_or(i32::MAX);
+        let _ = self.client.batch_execute(&LIFETIME.replace("{ms}", &ms.to_string())).await;
     }
 
     /// Asks the server to stop what it is doing, for as long as `limit`.

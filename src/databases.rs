@@ -131,7 +131,10 @@ impl Visitor<'_> {
             Databases::Named(names) => Ok(names.clone()),
             Databases::Every => {
                 let connection = self.connect(&secrets).await?;
-                let rows = connection.client.query_typed(EVERY, &[]);
+                let rows = async {
+                    let lifetime = connection.limit_lifetime(self.budget);
+                    tokio::join!(lifetime, connection.client.query_typed(EVERY, &[])).1
+                };
                 let rows = tokio::time::timeout(self.budget.left(), rows).await;
                 connection.close().await;
                 let Ok(rows) = rows else {

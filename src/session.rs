@@ -132,7 +132,8 @@ impl Session {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
             [(&look_for, Type::TEXT)];
         let look = async {
-            let (start, row) = tokio::join!(
+            let ((), start, row) = tokio::join!(
+                self.connection.limit_lifetime(budget),
                 self.connection.client.batch_execute(&begin),
                 self.connection.client.query_typed_one(observed::SQL, &parameters),
             );
@@ -220,8 +221,11 @@ impl Session {
     /// The server fails, or says nothing.
     pub async fn extensions(&self, budget: Budget) -> Result<Extensions, Error> {
         let read = async {
-            let messages = self.connection.client.simple_query(REFERENCE).await?;
-            Ok(messages.iter().find_map(|message| match message {
+            let ((), messages) = tokio::join!(
+                self.connection.limit_lifetime(budget),
+                self.connection.client.simple_query(REFERENCE),
+            );
+            Ok(messages?.iter().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
                 _ => None,
             }))
@@ -299,6 +303,7 @@ fn is_shutdown(code: &SqlState) -> bool {
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::IDLE_SESSION_TIMEOUT,
     ]
     .contains(code)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::answer::Answer;
 use support::cluster::Cluster;
-use support::database::server;
+use support::database::{Database, server};
 use support::proxy::Direction;
 use support::trouble::{Trouble, backends, eventually, extensions};
 
@@ -134,6 +134,27 @@ fn the_network_is_gone_while_the_answer_is_under_way() {
 }
 
 #[test]
+fn the_network_is_gone_while_the_second_of_two_databases_is_changed() {
+    let trouble = Trouble::new(6);
+    trouble.take_long(600.0);
+    let quick = Database::create();
+    let slow = &trouble.stage.database;
+    let mut event = trouble.create_event();
+    event["ResourceProperties"]["Databases"] = json!([quick.name, slow.name]);
+    let answer = std::thread::scope(|scope| {
+        let creating = scope.spawn(|| trouble.deliver(&event));
+        trouble.until_creating();
+        eventually(|| quick.installed() == "hstore 1.7");
+        trouble.proxy.black_out();
+        creating.join().expect("an answer")
+    });
+    may_have_left_something(&answer.failed(UNKNOWN).failed(&[&quick.name, &slow.name]));
+    trouble.proxy.cut();
+    assert_eq!(trouble.installed(), "");
+    assert_eq!(quick.installed(), "hstore 1.7", "as the reason says");
+}
+
+#[test]
 fn the_network_is_gone_before_anything_is_changed() {
     let trouble = Trouble::new(4);
     let holder = server().connect(&trouble.stage.database.name);
@@ -147,6 +168,25 @@ fn the_network_is_gone_before_anything_is_changed() {
     holder.query("ROLLBACK");
     // Nobody ended the session, and the server does not wait for it.
     assert_eq!(trouble.installed(), "");
+}
+
+#[test]
+fn the_network_is_gone_when_all_is_done() {
+    let trouble = Trouble::new(6);
+    trouble.take_long(0.5);
+    let answer = trouble.create_while(|| {
+        trouble.until_creating();
+        trouble.proxy.hold(Direction::ToServer);
+    });
+    assert_eq!(answer.succeeded().data("Changed"), "true");
+    eventually(|| trouble.proxy.held(Direction::ToServer) == 1);
+    let idle = backends("AND state = 'idle'");
+    assert_eq!(trouble.stage.database.value(&idle), "1", "the server was not told to hang up");
+    // It does so by itself; before PostgreSQL 14 it had to wait for TCP to give up.
+    if trouble.stage.database.value("SHOW server_version_num").starts_with("13") {
+        trouble.proxy.cut();
+    }
+    assert_eq!(trouble.installed(), "hstore 1.7");
 }
 
 #[test]
