@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::answer::Answer;
-use support::lambda::{Function, Outcome};
+use support::lambda::{Function, Outcome, record};
 use support::proxy::Proxy;
 use support::stage::Stage;
 use support::trouble::{port_of, through};
@@ -52,25 +52,6 @@ impl Second {
         self.stage.check_silence(&self.function, &answer);
         answer
     }
-}
-
-/// Lambda's record of an event that failed.
-fn record(event: &Value, condition: &str, response: &Value) -> Value {
-    json!({
-        "version": "1.0",
-        "timestamp": "2026-01-31T12:00:00.000Z",
-        "requestContext": {
-            "requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e",
-            "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions:$LATEST",
-            "condition": condition,
-            "approximateInvokeCount": 1,
-        },
-        "requestPayload": event,
-        "responseContext": {
-            "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled",
-        },
-        "responsePayload": response,
-    })
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::database;
 use super::wire::{Reply, Request, Server};
@@ -139,6 +139,25 @@ pub const LOG_STREAM: &str = "2026/01/31/[$LATEST]0123456789abcdef0123456789abcd
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 /// The function's own session token: nobody may ever read it.
 pub const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLETOKEN";
+
+/// Lambda's record of an event that failed.
+pub fn record(event: &Value, condition: &str, response: &Value) -> Value {
+    json!({
+        "version": "1.0",
+        "timestamp": "2026-01-31T12:00:00.000Z",
+        "requestContext": {
+            "requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e",
+            "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions:$LATEST",
+            "condition": condition,
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": event,
+        "responseContext": {
+            "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled",
+        },
+        "responsePayload": response,
+    })
+}
 
 /// One request of the function's to the Runtime API.
 fn serve(

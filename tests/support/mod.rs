@@ -10,6 +10,7 @@
 //! - [`gate`]: RDS's door for IAM tokens, before the real PostgreSQL.
 //! - [`token`]: what AWS checks of such a token.
 //! - [`stage`]: all of them together, with events in and answers out.
+//! - [`hole`]: an address that nobody answers for.
 //! - [`proxy`]: a bad network between any two of them.
 //! - [`sandbox`]: a function that can be killed, frozen and gagged.
 //! - [`trouble`]: a stage with a bad network before its database.
@@ -24,6 +25,7 @@ pub mod answer;
 pub mod cluster;
 pub mod database;
 pub mod gate;
+pub mod hole;
 pub mod lambda;
 pub mod private;
 pub mod proxy;
