@@ -58,15 +58,30 @@ pub enum Error {
     /// The password is not the role's.
     #[error(
         "cannot connect to {place}: {why}; the secret was read again, as AWSCURRENT, \
-             AWSPENDING and AWSPREVIOUS, and none of them has the password: rotate the secret, or \
-             set the role's password to what it says"
+         AWSPENDING and AWSPREVIOUS{waited}, and none of them has the password: rotate the secret, \
+         or set the role's password to what it says"
     )]
     Password {
         /// `host:port`.
         place: String,
         /// What the server said.
         why: String,
+        /// For how long, where a rotation might have been under way.
+        waited: String,
     },
+}
+
+impl Error {
+    /// The same after so long a wait for a rotation.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        if let Self::Password { waited, .. } = &mut self
+            && !wait.is_zero()
+        {
+            *waited = format!(", for {} s, since they differ", wait.as_secs());
+        }
+        self
+    }
 }
 
 /// An open connection.
@@ -223,7 +238,7 @@ fn judged(
     };
     match *said.code() {
         SqlState::INVALID_PASSWORD if target.login != Login::Iam => {
-            Err(Error::Password { place: place.to_owned(), why })
+            Err(Error::Password { place: place.to_owned(), why, waited: String::new() })
         }
         SqlState::CANNOT_CONNECT_NOW
         | SqlState::ADMIN_SHUTDOWN

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use lambda_runtime::{Context, Diagnostic};
@@ -134,6 +134,7 @@ impl Handler {
             budget: answer.budget,
             progress: &answer.progress,
             target: target.into(),
+            locked_out: OnceLock::new(),
         })
     }
 

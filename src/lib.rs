@@ -41,6 +41,7 @@ pub mod report;
 pub mod request;
 pub mod responder;
 pub mod response;
+pub mod rotation;
 pub mod secret;
 pub mod session;
 pub mod sql;

@@ -1,11 +1,14 @@
 //! The visit to one database: in with the credentials, look, compare, apply; and again, while what
 //! failed may pass.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use tokio::sync::Mutex;
 
 use crate::answer::Progress;
 use crate::budget::{Backoff, Budget};
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::error::{Error, InDatabase};
 use crate::log;
 use crate::plan::{self, Plan};
@@ -37,6 +40,8 @@ pub struct Visitor<'a> {
     pub progress: &'a Progress,
     /// The credentials that worked last; a rotation may change them between two visits.
     pub target: Mutex<Target>,
+    /// Every version of the secret was rejected, after so long a wait for a rotation.
+    pub locked_out: OnceLock<Duration>,
 }
 
 /// How often to try again what another transaction was in the way of.
@@ -174,49 +179,11 @@ impl Visitor<'_> {
         Ok(result?)
     }
 
-    /// Opens a connection. A rejected password may be one that a rotation is about to change: the
-    /// secret is read again, version by version.
+    /// Opens a connection with these credentials.
     ///
     /// # Errors
     /// Nobody let us in.
-    pub async fn connect(&self, database: &str) -> Result<Connection, Error> {
-        let known = self.target.lock().await.clone();
-        let mut rejected = match self.open(&known, database).await {
-            Err(Error::Connection(rejected @ connection::Error::Password { .. })) => rejected,
-            result => return result,
-        };
-        // One visit reads the secret again, and the others wait for what it finds.
-        let mut target = self.target.lock().await;
-        if *target != known {
-            return self.open(&target, database).await;
-        }
-        let mut tried = known;
-        for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
-            log::warn(&format!("{}: reading its {} version", chain(&rejected), stage.label()));
-            let again = match read_target(self.secrets, self.place, stage, self.budget).await {
-                Ok(again) => again,
-                // Outside a rotation there is no such version.
-                Err(Error::Secret(secret::Error::Refused { .. })) => continue,
-                Err(error) => return Err(error),
-            };
-            if again == tried {
-                continue;
-            }
-            tried = again;
-            match self.open(&tried, database).await {
-                Err(Error::Connection(error @ connection::Error::Password { .. })) => {
-                    rejected = error;
-                }
-                result => {
-                    *target = tried;
-                    return result;
-                }
-            }
-        }
-        Err(rejected.into())
-    }
-
-    async fn open(&self, target: &Target, database: &str) -> Result<Connection, Error> {
+    pub async fn open(&self, target: &Target, database: &str) -> Result<Connection, Error> {
         let token;
         let password = match &target.login {
             Login::Password(password) => password,

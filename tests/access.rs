@@ -3,11 +3,13 @@
 mod support;
 
 use std::fs;
+use std::thread;
 
 use serde_json::{Value, json};
 use support::database::{Database, server};
 use support::secrets::Fault;
 use support::stage::{SECRET, Stage};
+use support::trouble::eventually;
 
 /// The map that most of these stories ask for.
 fn hstore() -> Value {
@@ -145,7 +147,8 @@ fn a_wrong_password_says_so_and_keeps_it() {
     let stage = Stage::new().with_seconds(20);
     let role = stage.database.role("right", "SUPERUSER");
     stage.credentials(&role, "a wrong p4ssword");
-    stage.create(&hstore()).failed(&["28P01", &role, "secret"]);
+    let answer = stage.create(&hstore()).failed(&["28P01", &role, "secret"]);
+    assert!(!answer.reason.contains("since they differ"), "no rotation: {}", answer.reason);
     let stages = stage.secrets.stages();
     for label in ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"] {
         assert!(stages.iter().any(|stage| stage == label), "{stages:?}");
@@ -163,6 +166,68 @@ fn a_rotation_in_mid_flight() {
         stage.secrets.put(SECRET, label, good.to_string());
         stage.create(&hstore()).succeeded();
     }
+}
+
+/// A role with this password, and a secret that was rotated once and does not have it.
+fn locked_out(password: &str) -> (Stage, String) {
+    let stage = Stage::new();
+    let role = stage.database.role(password, "SUPERUSER");
+    stage.credentials(&role, "the second");
+    let first = stage.secret_of(&role, "the first");
+    stage.secrets.put(SECRET, "AWSPREVIOUS", first.to_string());
+    for password in [password, "the first", "the second"] {
+        stage.plant(password);
+    }
+    (stage, role)
+}
+
+/// Waits until the secret was read so many times: what happens then, happens between two rounds.
+fn after_reads(stage: &Stage, count: usize) {
+    eventually(|| stage.secrets.calls().len() >= count);
+}
+
+#[test]
+fn a_secret_that_changes_some_seconds_after_the_database() {
+    let (stage, role) = locked_out("the third");
+    let event = stage.event("Create", &json!({ "PluginsMap": hstore() }));
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| stage.deliver_once(&event));
+        // Once at the start, three versions in the first round and three in the second.
+        after_reads(&stage, 7);
+        stage.credentials(&role, "the third");
+        let answer = answer.join().expect("an answer").succeeded();
+        let rounds = answer.log.iter().filter(|line| line.contains("reading the secret again"));
+        assert!(rounds.count() >= 2, "{:#?}", answer.log);
+    });
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
+#[test]
+fn a_database_that_changes_some_seconds_after_the_secret() {
+    let (stage, role) = locked_out("the zeroth");
+    let event = stage.event("Create", &json!({ "PluginsMap": hstore() }));
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| stage.deliver_once(&event));
+        after_reads(&stage, 7);
+        stage.database.query(&format!("ALTER ROLE {role} PASSWORD 'the second'"));
+        answer.join().expect("an answer").succeeded();
+    });
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
+#[test]
+fn a_rotation_that_never_ends() {
+    let (stage, role) = locked_out("of nobody's");
+    let other = Database::create();
+    let stage = stage.with_seconds(30);
+    let databases = json!([stage.database.name, other.name]);
+    let properties = json!({ "PluginsMap": hstore(), "Databases": databases });
+    let answer = stage.deliver_once(&stage.event("Create", &properties));
+    let answer = answer.failed(&["28P01", &role, "AWSPENDING", "for 14 s", &other.name]);
+    assert_eq!(answer.reason.matches("28P01").count(), 1, "said once: {}", answer.reason);
+    let attempts = answer.log.iter().filter(|line| line.contains("trying the secret's"));
+    assert_eq!(attempts.count(), 4, "few get nobody locked out: {:#?}", answer.log);
+    assert_eq!(answer.id, "Extensions-create-failed");
 }
 
 #[test]
