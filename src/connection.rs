@@ -245,7 +245,8 @@ fn judged(
         | SqlState::CRASH_SHUTDOWN
         | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP),
         SqlState::INVALID_CATALOG_NAME => refused(&format!(
-            "create database `{database}` first, or name another one in `Databases`"
+            "create database `{database}` first, or name another one (`Databases`, or the secret's \
+             `dbname`)"
         )),
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if target.ssl_mode == SslMode::Disable => {
             refused("the server may want TLS (on RDS: `rds.force_ssl`): leave `SslMode` out")

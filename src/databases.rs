@@ -62,7 +62,7 @@ impl Visitor<'_> {
                     continue;
                 }
                 Some(Err(Error::Plan(found))) => {
-                    problems.extend(found);
+                    problems.push(found);
                     continue;
                 }
                 Some(Err(error)) => error.to_string(),
@@ -70,7 +70,11 @@ impl Visitor<'_> {
             };
             problems.push(InDatabase { database: name.clone(), problems: vec![problem] });
         }
-        if problems.is_empty() { Ok(reports) } else { Err(Error::Plan(problems)) }
+        if problems.is_empty() {
+            Ok(reports)
+        } else {
+            Err(Error::Plans { problems, asked: names.len() })
+        }
     }
 
     async fn apply_all(&self, mut reports: Vec<Report>) -> Result<Vec<Report>, Error> {
@@ -98,7 +102,7 @@ impl Visitor<'_> {
                         self.progress.sent();
                         self.progress.settled(true);
                         if !report.plan.steps.is_empty() {
-                            changed.push(format!("`{}`", report.database));
+                            changed.push(report.database.clone());
                         }
                     }
                     reports[index] = report;
@@ -109,19 +113,17 @@ impl Visitor<'_> {
                 }
             }
         }
+        if failed.is_empty() {
+            return Ok(reports);
+        }
         // The one that was begun first: when time ran out for several, it had the most of it.
         failed.sort_unstable_by_key(|(index, _)| *index);
-        let mut failed = failed.into_iter().map(|(index, error)| (names[index].clone(), error));
-        let Some((database, error)) = failed.next() else { return Ok(reports) };
-        for (database, error) in failed {
-            log::of_database(&database, &format!("failed too: {error}"));
+        let failed: Vec<_> =
+            failed.into_iter().map(|(index, error)| (names[index].clone(), error)).collect();
+        for (database, error) in failed.iter().skip(1) {
+            log::of_database(database, &format!("failed too: {error}"));
         }
-        changed.sort_unstable();
-        if changed.is_empty() {
-            changed.push("none".to_owned());
-        }
-        // All of them: what does not fit is cut, and the log has it.
-        Err(Error::Partly { database, source: Box::new(error), changed: changed.join(", ") })
+        Err(Error::Partly { failed, changed, asked: names.len() })
     }
 
     async fn names(&self) -> Result<Vec<String>, Error> {

@@ -37,20 +37,33 @@ pub enum Error {
     #[error(transparent)]
     Session(#[from] session::Error),
     /// The template's author or the database's owner: the map does not fit the server.
-    #[error("{}", in_databases(.0))]
-    Plan(Vec<InDatabase>),
-    /// Several databases, and one failed after the plans of all were found to be good.
-    #[error(
-        "in database `{database}`: {source}; until then these were changed, and stay so: {changed}"
-    )]
-    Partly {
-        /// The database that failed.
-        database: String,
-        /// Why.
-        source: Box<Error>,
-        /// Those that were changed.
-        changed: String,
+    #[error("{}", in_database(.0))]
+    Plan(InDatabase),
+    /// The same of one or more of several databases.
+    #[error("{}", in_databases(problems, *asked))]
+    Plans {
+        /// What is wrong, database by database.
+        problems: Vec<InDatabase>,
+        /// How many databases the request is about.
+        asked: usize,
     },
+    /// Several databases, and some failed after the plans of all were found to be good.
+    #[error("{}", partly(failed, changed, *asked))]
+    Partly {
+        /// The databases that failed, and why.
+        failed: Vec<(String, Error)>,
+        /// Those that were changed.
+        changed: Vec<String>,
+        /// How many databases the request is about.
+        asked: usize,
+    },
+    /// It failed at a proxy, which may be why.
+    #[error(
+        "{0}; this is an RDS Proxy, which cannot cancel statements, limits what a session may do \
+         and keeps a connection of its pool for it: point `Host` at the writer endpoint of the \
+         instance or the cluster"
+    )]
+    ThroughProxy(#[source] Box<Error>),
     /// `*`, and the server did not say what it has.
     #[error("the list of databases could not be read: {0}")]
     NoList(String),
@@ -63,6 +76,28 @@ pub enum Error {
     /// We can: a bug.
     #[error("internal error (a bug): {0}; please report it, with the log")]
     Internal(String),
+}
+
+impl Error {
+    /// Adds what an RDS Proxy does, where `host` is one, or speaks as one, and may be the cause.
+    #[must_use]
+    pub fn through(self, host: &str) -> Self {
+        let at_the_door = matches!(
+            self,
+            Self::Connection(_) | Self::Session(_) | Self::NoList(_) | Self::Unsettled(_)
+        );
+        let is_proxy = host.contains(".proxy-") || self.to_string().contains("RDS Proxy");
+        if at_the_door && is_proxy { Self::ThroughProxy(Box::new(self)) } else { self }
+    }
+
+    /// As an error of the database of `PluginsFrom`: the template's properties are not about it.
+    #[must_use]
+    pub fn of_reference(mut self) -> Self {
+        if let Self::Secret(error) = &mut self {
+            error.without_iam();
+        }
+        Self::Reference(Box::new(self))
+    }
 }
 
 /// What is wrong in one database, in words.
@@ -82,11 +117,13 @@ impl InDatabase {
     }
 }
 
-/// The problems of one database, or those of several, each said once with the databases it is in.
-fn in_databases(all: &[InDatabase]) -> String {
-    if let [InDatabase { database, problems }] = all {
-        return numbered(&format!("nothing was changed in database `{database}`"), problems);
-    }
+/// The problems of the one database there is.
+fn in_database(InDatabase { database, problems }: &InDatabase) -> String {
+    numbered(&format!("nothing was changed in database `{database}`"), problems)
+}
+
+/// The problems of several databases, each said once with the databases it is in.
+fn in_databases(all: &[InDatabase], asked: usize) -> String {
     let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
     for InDatabase { database, problems } in all {
         for problem in problems {
@@ -100,7 +137,26 @@ fn in_databases(all: &[InDatabase]) -> String {
         .into_iter()
         .map(|(problem, databases)| format!("{problem} (in {})", listed(databases)))
         .collect();
-    numbered("nothing was changed in any database", &problems)
+    numbered(&format!("nothing was changed in any of the {asked} databases"), &problems)
+}
+
+/// What failed, and what became of the other databases.
+fn partly(failed: &[(String, Error)], changed: &[String], asked: usize) -> String {
+    let failures = failed.iter().map(|(database, error)| {
+        let words = error.to_string();
+        let place = format!("database `{database}`");
+        if words.contains(&place) { words } else { format!("in {place}: {words}") }
+    });
+    let failures = failures.collect::<Vec<_>>().join("; ");
+    // All of them: what does not fit is cut, and the log has it.
+    let mut names: Vec<String> = changed.iter().map(|name| format!("`{name}`")).collect();
+    names.sort_unstable();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!(
+        "{} of {asked} databases failed: {failures}; until then these were changed, and stay so: \
+         {names}; the others are as they were",
+        failed.len()
+    )
 }
 
 /// `heading: only problem`, or `heading; 2 problems: (1) ... (2) ...`.

@@ -88,10 +88,7 @@ impl Handler {
         let mut request = Request::read(event.properties.as_ref()).map_err(Error::Properties)?;
         if let Some(secret) = request.plugins_from.clone() {
             let reference = self.reference(&request, secret, &answer).await;
-            reference::add(
-                &mut request,
-                reference.map_err(|error| Error::Reference(error.into()))?,
-            );
+            reference::add(&mut request, reference.map_err(Error::of_reference)?);
         }
         let visitor = self.visitor(&request, &request.place, &answer).await?;
         let (host, port) = {
@@ -99,7 +96,7 @@ impl Handler {
             (target.host.clone(), target.port)
         };
         answer.progress.identified(identity::issued(logical_id, &host, port));
-        let reports = visitor.reconcile().await?;
+        let reports = visitor.reconcile().await.map_err(|error| error.through(&host))?;
         let data = Data::of(&reports);
         let physical_id = match &event.physical_resource_id {
             Some(id) if event.request_type == "Update" => {
@@ -147,6 +144,7 @@ impl Handler {
     ) -> Result<BTreeMap<String, WantedExtension>, Error> {
         let place = Place {
             secret: Some(secret),
+            is_reference: true,
             authentication: Authentication::Password,
             host: None,
             port: None,

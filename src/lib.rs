@@ -26,6 +26,7 @@ pub mod databases;
 pub mod delivery;
 pub mod error;
 pub mod event;
+pub mod forbidden;
 pub mod handler;
 pub mod http;
 pub mod identity;

@@ -34,6 +34,10 @@ pub struct Observed {
     pub rds_extensions: Option<String>,
     /// `rds.allowed_extensions`: what the parameter group lets through.
     pub rds_allowed_extensions: Option<String>,
+    /// `rds.allowed_delegated_extensions`: what a member of `rds_extension` may create, if we are
+    /// one.
+    #[serde(default)]
+    pub rds_delegated_extensions: Option<String>,
     /// `cron.database_name`: the one database that takes `pg_cron`.
     pub cron_database: Option<String>,
     /// Of `public` and the schemas asked for, those that exist, and whether we may create in them.

@@ -57,6 +57,10 @@ SELECT jsonb_build_object(
         THEN current_setting('shared_preload_libraries') END,
     'rds_extensions', current_setting('rds.extensions', true),
     'rds_allowed_extensions', current_setting('rds.allowed_extensions', true),
+    'rds_delegated_extensions', CASE
+        WHEN EXISTS (SELECT FROM pg_roles
+                     WHERE rolname = 'rds_extension' AND pg_has_role(oid, 'MEMBER'))
+        THEN coalesce(current_setting('rds.allowed_delegated_extensions', true), '') END,
     'cron_database', current_setting('cron.database_name', true),
     'schemas', coalesce((
         SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))

@@ -169,7 +169,9 @@ impl<'a> Planner<'a> {
             Target::Update(to) => Some(to),
             Target::Settled => None,
         };
-        if (target.is_some() || move_to.is_some()) && !installed.owned {
+        // A member of `rds_extension` may update what others created.
+        let may_update = installed.owned || self.observed.rds_delegated_extensions.is_some();
+        if (target.is_some() && !may_update) || (move_to.is_some() && !installed.owned) {
             self.problems.push(Problem::NotOwner {
                 name: name.to_owned(),
                 role: self.observed.role.clone(),

@@ -1,14 +1,9 @@
 //! What a plan refuses: one sentence each, with what the server has and what to do.
 
 use crate::nearest::did_you_mean;
-use crate::observed::{Installed, Observed, Offered};
+use crate::observed::{Installed, Observed};
 use crate::release::{is_release, rank};
 use crate::request::WantedVersion;
-
-/// Extensions that need a library loaded when the server starts, or their `CREATE EXTENSION` fails.
-/// Source: Amazon RDS user guide, and each extension's own documentation.
-const PRELOADED: [&str; 6] =
-    ["pg_cron", "pg_tle", "pg_transport", "pgaudit", "pglogical", "plrust"];
 
 /// Projects whose extension has another name.
 const PROJECTS: [(&str, &str); 2] = [("pgvector", "vector"), ("timescale", "timescaledb")];
@@ -152,6 +147,20 @@ pub enum Problem {
         /// Where we are.
         database: String,
     },
+    /// The role may create extensions, but not this one.
+    #[error(
+        "`{name}`: This extension is not specified in \"rds.allowed_delegated_extensions\" (it has: \
+         {delegated}), which says what role `{role}`, a member of `rds_extension`, may create: add \
+         it there, or use a secret of a member of `rds_superuser`"
+    )]
+    NotDelegated {
+        /// The extension.
+        name: String,
+        /// The setting.
+        delegated: String,
+        /// Who we are.
+        role: String,
+    },
     /// It belongs to somebody else.
     #[error(
         "`{name}` is installed and not owned by role `{role}`, which therefore cannot change it: use a secret of its owner"
@@ -282,64 +291,6 @@ impl Problem {
             || Self::unknown_extension(name, observed),
             |by| Self::MissingRequirement { name: name.to_owned(), required_by: by.to_owned() },
         )
-    }
-
-    /// What the role may not do.
-    pub(crate) fn of_privileges(version: &Offered, observed: &Observed) -> Option<Self> {
-        if observed.superuser || observed.delegated || !version.superuser {
-            return None;
-        }
-        let role = observed.role.clone();
-        let name = version.name.clone();
-        if !version.trusted {
-            return Some(Self::NeedsSuperuser { name, version: version.version.clone(), role });
-        }
-        let database = observed.database.clone();
-        (!observed.may_create).then_some(Self::MayNotCreate { name, role, database })
-    }
-
-    /// What the server's settings would not let through.
-    pub(crate) fn of_parameter_group(name: &str, observed: &Observed) -> Vec<Self> {
-        let mut problems = Vec::new();
-        let words = |setting: &str| -> Vec<String> {
-            setting.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect()
-        };
-        let has = |setting: &str, word: &str| words(setting).iter().any(|other| other == word);
-        if let Some(libraries) = &observed.libraries
-            && PRELOADED.contains(&name)
-            && !has(libraries, name)
-        {
-            problems.push(Self::NotPreloaded {
-                name: name.to_owned(),
-                libraries: listed(words(libraries).iter().map(String::as_str)),
-            });
-        }
-        if let Some(cron_database) = &observed.cron_database
-            && name == "pg_cron"
-            && *cron_database != observed.database
-        {
-            problems.push(Self::CronDatabase {
-                cron_database: cron_database.clone(),
-                database: observed.database.clone(),
-            });
-        }
-        if let Some(allowed) = &observed.rds_allowed_extensions
-            && !allowed.trim().is_empty()
-            && !has(allowed, name)
-            && !has(allowed, "*")
-        {
-            problems.push(Self::NotAllowed {
-                name: name.to_owned(),
-                allowed: listed(words(allowed).iter().map(String::as_str)),
-            });
-        }
-        if let Some(supported) = &observed.rds_extensions
-            && !supported.is_empty()
-            && !has(supported, name)
-        {
-            problems.push(Self::NotSupported { name: name.to_owned() });
-        }
-        problems
     }
 }
 

@@ -110,6 +110,7 @@ impl<'a> Reader<'a> {
             self.problems.push(Problem::NeedsTls);
         }
         Place {
+            is_reference: false,
             secret,
             authentication,
             host: self.text("Host"),

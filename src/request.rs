@@ -24,6 +24,8 @@ pub struct Request {
 /// Which server, and how to get in. What is `None` is the secret's to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    /// Whether it is the database of `PluginsFrom`, about which the secret alone speaks.
+    pub is_reference: bool,
     /// ARN or name of the secret with the credentials; there is one unless IAM vouches for us.
     pub secret: Option<String>,
     /// What the server is shown.

@@ -129,6 +129,22 @@ const UNREACHABLE: &str = "in a VPC the function needs a way there: an interface
      Secrets Manager in its subnets, with a security group that lets it in on port 443, or a NAT \
      gateway; `Authentication: IAM` needs neither";
 
+/// The same for a database that is reached with a password in any case.
+const UNREACHABLE_WITHOUT_IAM: &str = "in a VPC the function needs a way there: an interface \
+     endpoint for Secrets Manager in its subnets, with a security group that lets it in on port \
+     443, or a NAT gateway";
+
+impl Error {
+    /// Gives no advice that `PluginsFrom` cannot follow.
+    pub fn without_iam(&mut self) {
+        if let Self::GaveUp { remedy, .. } = self
+            && *remedy == UNREACHABLE
+        {
+            *remedy = UNREACHABLE_WITHOUT_IAM;
+        }
+    }
+}
+
 /// Reads one version of a secret, and waits out what passes: throttling, the service's own
 /// failures, a policy that is a few seconds old.
 ///
@@ -249,7 +265,7 @@ fn judged(secret: &str, error: &SdkError<GetSecretValueError>) -> Attempt {
             }
             let remedy = match code.as_str() {
                 "ResourceNotFoundException" => {
-                    "check the ARN or name in `DBSecret`, and that it is in the function's region and account"
+                    "check the ARN or name, and that it is in the function's region and account"
                 }
                 "InvalidRequestException" => {
                     "it may be scheduled for deletion: restore it, or name another one"

@@ -55,6 +55,12 @@ pub enum Problem {
     /// No password.
     #[error("the secret has no `password`")]
     NoPassword,
+    /// The secret of `PluginsFrom` has to say it all.
+    #[error(
+        "the secret of `PluginsFrom` has no usable `{0}`: add it there (`Host`, `Port` and \
+         `Username` are about the server that is changed)"
+    )]
+    NotInReference(&'static str),
     /// A port that cannot be one.
     #[error("the secret's `port` is not a number from 1 to 65535: mend it, or set `Port`")]
     BadPort,
@@ -67,14 +73,19 @@ pub enum Problem {
 pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Problem>> {
     let mut problems = Vec::new();
     let host = place.host.clone().or(credentials.host);
+    let lacks = |problem, name| {
+        if place.is_reference { Problem::NotInReference(name) } else { problem }
+    };
     match &host {
-        None => problems.push(Problem::NoHost),
-        Some(host) if host.contains(['/', ',', ' ']) => problems.push(Problem::BadHost),
+        None => problems.push(lacks(Problem::NoHost, "host")),
+        Some(host) if host.contains(['/', ',', ' ']) => {
+            problems.push(lacks(Problem::BadHost, "host"));
+        }
         Some(_) => {}
     }
     let username = place.username.clone().or(credentials.username);
     if username.is_none() {
-        problems.push(Problem::NoUsername);
+        problems.push(lacks(Problem::NoUsername, "username"));
     }
     let port = match (place.port, credentials.port.as_deref()) {
         (Some(port), _) => port,
@@ -82,7 +93,7 @@ pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Pr
         (None, Some(text)) => text.trim().parse().unwrap_or(0),
     };
     if port == 0 {
-        problems.push(Problem::BadPort);
+        problems.push(lacks(Problem::BadPort, "port"));
     }
     let login = match (place.authentication, credentials.password) {
         (Authentication::Iam, _) => Some(Login::Iam),

@@ -124,7 +124,7 @@ impl Visitor<'_> {
         before.sort_unstable();
         let server_version = observed.short_version().to_owned();
         let plan = plan::plan(&self.request.wanted, &observed)
-            .map_err(|problems| Error::Plan(vec![InDatabase::new(&database, &problems)]));
+            .map_err(|problems| Error::Plan(InDatabase::new(&database, &problems)));
         if let Some(sent) = unsettled.take() {
             let committed = plan.as_ref().is_ok_and(|plan| plan.steps.is_empty());
             self.progress.settled(committed);

@@ -93,9 +93,9 @@ fn a_secret_that_holds_no_credentials() {
 fn a_secret_that_cannot_be_read() {
     let stage = hasty();
     for (kind, words) in [
-        ("ResourceNotFoundException", &["ResourceNotFoundException", "DBSecret"][..]),
-        ("InvalidRequestException", &["marked for deletion"]),
-        ("DecryptionFailure", &["KMS"]),
+        ("ResourceNotFoundException", &["ResourceNotFoundException", "ARN or name"][..]),
+        ("InvalidRequestException", &["marked for deletion", "restore it"]),
+        ("DecryptionFailure", &["KMS", "kms:Decrypt", "KmsKeyArn"]),
         ("AccessDeniedException", &["AccessDenied", "GetSecretValue"]),
         ("ThrottlingException", &["Secrets Manager", "waiting"]),
         ("InternalServiceError", &["Secrets Manager", "waiting"]),

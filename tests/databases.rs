@@ -176,7 +176,8 @@ fn the_problems_of_all_in_one_message() {
     others[1].query("CREATE EXTENSION fixed SCHEMA public");
     let map = json!({ "hstore": "1.4", "pgvector": "", "fixed": { "Schema": "other" } });
     let all = names(&stage, &others);
-    let answer = create(&stage, &json!(all), &map).failed(&["nothing was changed", "3 problems"]);
+    let words = ["nothing was changed in any of the 3 databases", "3 problems"];
+    let answer = create(&stage, &json!(all), &map).failed(&words);
     let in_all = all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     for words in [
         "did you mean `vector`".to_owned(),
@@ -201,6 +202,10 @@ fn one_that_is_missing_beside_others() {
     let databases = json!([stage.database.name, "nowhere", others[0].name]);
     let answer = create(&stage, &databases, &json!({ "hstore": "1.4" }));
     answer.failed(&["3D000", "`nowhere`", "no update path", &others[0].name, "2 problems"]);
+    let map = json!({ "hstore": "1.7" });
+    let words = ["nothing was changed in any of the 3 databases: ", "3D000", "(in `nowhere`)"];
+    let answer = create(&stage, &databases, &map).failed(&words);
+    assert!(!answer.reason.contains("problems"), "there is one: {}", answer.reason);
     assert_eq!(stage.database.installed(), "");
 }
 
@@ -229,7 +234,8 @@ fn one_that_fails_after_all_plans_were_good() {
         others.iter().partition(|database| database.installed() == "hstore 1.7");
     assert!(!changed.is_empty(), "those that were under way are seen to their end");
     let place = format!("in database `{}`", stage.database.name);
-    assert!(answer.reason.contains(&place), "{}", answer.reason);
+    assert_eq!(answer.reason.matches(&place).count(), 1, "named once: {}", answer.reason);
+    answer.clone().failed(&["1 of 10 databases failed: ", "; the others are as they were"]);
     let list = answer.reason.split("stay so: ").nth(1).unwrap_or_default();
     for database in changed {
         assert!(list.contains(&format!("`{}`", database.name)), "{}", answer.reason);
@@ -270,8 +276,12 @@ fn one_that_fails_alone_leaves_nothing() {
     let all = names(&stage, &others);
     let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).failed(&["not today"]);
     assert_eq!(answer.id, "Extensions-create-failed");
+    answer.clone().failed(&["2 of 2 databases failed: ", "and stay so: none"]);
+    assert_eq!(answer.reason.matches("not today").count(), 2, "{}", answer.reason);
     let log = answer.log.join("\n");
     for name in all {
+        let place = format!("in database `{name}`");
+        assert_eq!(answer.reason.matches(&place).count(), 1, "{}", answer.reason);
         assert!(log.contains(&format!("in database `{name}` failed")), "both are logged: {log}");
     }
 }

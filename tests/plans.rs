@@ -311,6 +311,52 @@ fn refusals() {
                 ),
             ),
             (
+                "not trusted, and not delegated",
+                planned(
+                    json!({ "postgis": "3.3.2" }),
+                    plain(json!({ "rds_delegated_extensions": "hstore, pg_trgm" })),
+                ),
+            ),
+            (
+                "nothing is delegated",
+                planned(
+                    json!({ "postgis": "3.3.2" }),
+                    plain(json!({ "rds_delegated_extensions": "" })),
+                ),
+            ),
+            (
+                "delegated by name",
+                planned(
+                    json!({ "postgis": "3.3.2" }),
+                    plain(json!({ "rds_delegated_extensions": "hstore, postgis" })),
+                ),
+            ),
+            (
+                "all are delegated",
+                planned(
+                    json!({ "postgis": "3.3.2" }),
+                    plain(json!({ "rds_delegated_extensions": "*", "may_create": false })),
+                ),
+            ),
+            (
+                "trusted, and not delegated",
+                planned(
+                    json!({ "hstore": "1.8" }),
+                    plain(json!({ "rds_delegated_extensions": "postgis" })),
+                ),
+            ),
+            (
+                "somebody else's, and delegated",
+                planned(
+                    json!({ "hstore": "1.8" }),
+                    plain(json!({
+                        "rds_delegated_extensions": "",
+                        "installed": [{ "name": "hstore", "version": "1.4", "schema": "public", "relocatable": true, "owned": false }],
+                        "paths": [path("hstore", "1.8", true)],
+                    })),
+                ),
+            ),
+            (
                 "a library that is not loaded",
                 planned(
                     json!({ "pg_cron": "1.6" }),

@@ -142,13 +142,17 @@ fn a_reference_that_cannot_be_read() {
     with("dbname", json!("nowhere")).failed(&["3D000", "`nowhere`"]);
     with("password", json!("not the one")).failed(&["28P01", &server.user]);
     with("engine", json!("mysql")).failed(&[STAGING, "mysql"]);
-    with("host", json!(null)).failed(&["secret", "host"]);
+    let answer = with("host", json!(null)).failed(&["the secret of `PluginsFrom`", "`host`"]);
+    assert!(!answer.reason.contains("set `Host`"), "of no use here: {}", answer.reason);
+    with("username", json!(null)).failed(&["the secret of `PluginsFrom`", "`username`"]);
+    with("port", json!("many")).failed(&["the secret of `PluginsFrom`", "`port`"]);
     stage
         .secrets
         .fail(STAGING, [Fault::Error("DecryptionFailure"), Fault::Error("DecryptionFailure")]);
     create(&stage, &json!({})).failed(&[WHO, STAGING, "KMS"]);
     stage.secrets.remove(STAGING);
     let answer = create(&stage, &json!({})).failed(&[WHO, STAGING, "ResourceNotFoundException"]);
+    assert!(!answer.reason.contains("DBSecret"), "{}", answer.reason);
     assert_eq!(answer.id, "Extensions-create-failed");
     assert_eq!(stage.database.installed(), "");
 }
@@ -161,4 +165,7 @@ fn a_reference_that_nobody_answers_for() {
     secret["port"] = json!(1);
     stage.secrets.put(STAGING, "AWSCURRENT", secret.to_string());
     create(&stage, &json!({})).failed(&["PluginsFrom", "waiting", "localhost:1", "refused"]);
+    stage.secrets.fail(STAGING, (0..100).map(|_| Fault::Cut));
+    let answer = create(&stage, &json!({})).failed(&["PluginsFrom", "interface endpoint", "NAT"]);
+    assert!(!answer.reason.contains("IAM"), "it takes a password: {}", answer.reason);
 }

@@ -135,9 +135,7 @@ fn a_library_that_is_not_loaded() {
     let stage = Stage::new();
     let libraries = "shared_preload_libraries";
     refused(&stage, &json!({ "pglogical": "" }), &["pglogical", libraries, "parameter group"]);
-    if stage.database.offers("pg_cron") {
-        refused(&stage, &json!({ "pg_cron": "", "hstore": "" }), &["pg_cron", libraries]);
-    }
+    refused(&stage, &json!({ "pg_cron": "", "hstore": "" }), &["pg_cron", libraries]);
 }
 
 #[test]

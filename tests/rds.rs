@@ -1,0 +1,138 @@
+//! Servers that are set up as RDS and Aurora set theirs up: each obstacle has a sentence of its own.
+//! Every event is sent twice.
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::answer::Answer;
+use support::cluster::Cluster;
+use support::database::Database;
+use support::stage::{SECRET, Stage};
+
+/// A stage whose role is no superuser, and a member of this one.
+fn member_of(group: &str) -> Stage {
+    let stage = Stage::new();
+    // Roles are the server's: another test may be faster.
+    stage.database.query(&format!(
+        "DO $$ BEGIN CREATE ROLE {group}; EXCEPTION WHEN duplicate_object OR unique_violation
+         THEN NULL; END $$"
+    ));
+    let role = stage.database.role("of a deployer", &format!("IN ROLE {group}"));
+    stage.credentials(&role, "of a deployer");
+    stage
+}
+
+#[track_caller]
+fn refused(stage: &Stage, map: &Value, words: &[&str]) -> Answer {
+    let before = stage.database.installed();
+    let answer = stage.create(map).failed(words).failed(&["nothing was changed"]);
+    assert_eq!(stage.database.installed(), before);
+    answer
+}
+
+#[test]
+fn what_the_engine_supports() {
+    let stage = Stage::new();
+    stage.database.set("\"rds.extensions\"", "hstore, citext");
+    refused(&stage, &json!({ "pg_trgm": "" }), &["`pg_trgm`", "\"rds.extensions\"", "engine"]);
+    stage.create(&json!({ "hstore": "" })).succeeded();
+}
+
+#[test]
+fn what_the_parameter_group_allows() {
+    let stage = Stage::new();
+    stage.database.set("\"rds.extensions\"", "hstore, citext, pg_trgm");
+    stage.database.set("\"rds.allowed_extensions\"", "hstore, citext");
+    let words = ["`pg_trgm`", "not specified in \"rds.allowed_extensions\"", "`hstore`, `citext`"];
+    let answer = refused(&stage, &json!({ "pg_trgm": "" }), &words);
+    assert!(!answer.reason.contains("\"rds.extensions\""), "{}", answer.reason);
+    stage.create(&json!({ "hstore": "" })).succeeded();
+}
+
+#[test]
+fn what_is_delegated() {
+    let stage = member_of("rds_extension");
+    let setting = "\"rds.allowed_delegated_extensions\"";
+    let words = ["`pageinspect`", setting, "`rds_extension`", "`rds_superuser`"];
+    refused(&stage, &json!({ "pageinspect": "" }), &words).failed(&["it has: nothing"]);
+    stage.database.set(setting, "hstore, citext");
+    refused(&stage, &json!({ "pageinspect": "" }), &words).failed(&["`hstore`, `citext`"]);
+    // The plan is good now; only this server does not know what RDS does.
+    stage.database.set(setting, "hstore, pageinspect");
+    refused(&stage, &json!({ "pageinspect": "" }), &["42501", "permission denied to create"]);
+    stage.database.set(setting, "*");
+    refused(&stage, &json!({ "pageinspect": "" }), &["42501", "permission denied to create"]);
+}
+
+#[test]
+fn a_member_of_rds_superuser_is_let_through() {
+    let stage = member_of("rds_superuser");
+    refused(&stage, &json!({ "pageinspect": "" }), &["42501", "permission denied to create"]);
+}
+
+#[test]
+fn a_library_that_the_parameter_group_does_not_load() {
+    let stage = Stage::new();
+    let words = ["`pglogical`", "`shared_preload_libraries`", "reboot the instance first"];
+    refused(&stage, &json!({ "pglogical": "" }), &words);
+}
+
+#[test]
+fn the_one_database_of_pg_cron() {
+    let stage = Stage::new();
+    stage.database.set("\"cron.database_name\"", "postgres");
+    let words = ["`pg_cron`", "database `postgres`", "`cron.database_name`", "`Databases`"];
+    refused(&stage, &json!({ "pg_cron": "" }), &words);
+    // In that one, its library is all that is missing.
+    stage.database.set("\"cron.database_name\"", &stage.database.name);
+    let answer = refused(&stage, &json!({ "pg_cron": "" }), &["`shared_preload_libraries`"]);
+    assert!(!answer.reason.contains("cron.database_name"), "{}", answer.reason);
+}
+
+#[test]
+fn a_reader() {
+    let mut cluster = Cluster::start(&["wal_level=replica"]);
+    let folder = {
+        let admin = cluster.place().connect("postgres");
+        admin.query("CREATE EXTENSION hstore VERSION '1.7'").expect("an extension");
+        admin.value("SHOW data_directory")
+    };
+    cluster.stop();
+    fs::write(format!("{folder}/standby.signal"), "").expect("a file");
+    cluster.restart();
+    let place = cluster.place();
+    let recovery = place.connect("postgres").value("SELECT pg_is_in_recovery()");
+    assert_eq!(recovery, "t", "a standby");
+    let stage = Stage::with(Database::create(), &[("PGSSLROOTCERT", place.ca.clone())]);
+    let secret = place.secret(place.port, "postgres");
+    stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    let words = ["read-only", "25006", "writer", "reader endpoint"];
+    refused(&stage, &json!({ "citext": "", "hstore": "1.7" }), &words);
+    // What is there already needs no writer.
+    let answer = stage.create(&json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(answer.data("Changes"), "none");
+}
+
+const PROXY: [&str; 3] = ["this is an RDS Proxy", "`Host`", "writer endpoint"];
+
+#[test]
+fn a_proxy_by_its_name() {
+    let stage = Stage::new().with_seconds(3);
+    let host = "app.proxy-abcdef.eu-west-1.rds.invalid";
+    let properties = json!({ "PluginsMap": { "hstore": "" }, "Host": host });
+    stage.create_with(&properties).failed(&[host]).failed(&PROXY);
+    // A mistake in the map has nothing to do with it.
+    let properties = json!({ "PluginsMap": { "hstore": "*" }, "Host": host });
+    let answer = stage.create_with(&properties).failed(&["hstore"]);
+    assert!(!answer.reason.contains("RDS Proxy"), "{}", answer.reason);
+}
+
+#[test]
+fn a_proxy_by_its_words() {
+    let stage = Stage::new();
+    let words = "Feature not supported: RDS Proxy currently doesn''t support this command";
+    stage.refuse("hstore", &format!("RAISE EXCEPTION '{words}' USING ERRCODE = '0A000'"));
+    stage.create(&json!({ "hstore": "" })).failed(&["0A000"]).failed(&PROXY);
+}
