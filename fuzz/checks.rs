@@ -112,7 +112,7 @@ fn check_plan(request: &Request, observed: &Observed) {
             check_document(
                 &event,
                 "id",
-                Err(Error::Plan(vec![InDatabase::new(&database, &problems)]).to_string()),
+                Err(Error::Plan(InDatabase::new(&database, &problems)).to_string()),
             );
         }
     }
