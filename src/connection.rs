@@ -198,6 +198,14 @@ const SILENT: &str = "see that the security group of the database lets the funct
 const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
 const NOT_UP: &str = "see that the server is up, and listens on that port";
 
+const EXPIRED: &str = "the server's certificate has expired: renew it (on RDS: give the instance \
+     a certificate authority that is still valid, `CACertificateIdentifier`)";
+const WRONG_NAME: &str = "the server's certificate does not name this host: use a name that it \
+     has, or `SslMode: verify-ca`, which compares no names";
+const WRONG_AUTHORITY: &str = "the server's certificate is of an authority that is not trusted \
+     here: give that one in `SslRootCert` (the regions of GovCloud and China, and private \
+     authorities, are not built in)";
+
 /// What a failed attempt means: an error if it will not pass.
 fn judged(
     error: &tokio_postgres::Error,
@@ -213,11 +221,13 @@ fn judged(
     let Some(said) = error.as_db_error() else {
         let fails = |words: &str| why.contains(words);
         return if fails("certificate verify failed") {
-            refused(
-                "the server's certificate is not to be trusted: give the authority that signed it \
-                 in `SslRootCert`, or, where it does not name this host, use a name that it has or \
-                 `SslMode: verify-ca`",
-            )
+            refused(if fails("has expired") {
+                EXPIRED
+            } else if fails("mismatch") {
+                WRONG_NAME
+            } else {
+                WRONG_AUTHORITY
+            })
         } else if fails("server does not support TLS") {
             refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
         } else if fails("TLS handshake")

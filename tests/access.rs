@@ -1,8 +1,7 @@
-//! Getting in: secrets, passwords, rotation, TLS. Every event is sent twice.
+//! Getting in: secrets, passwords, rotation. Every event is sent twice.
 
 mod support;
 
-use std::fs;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -239,53 +238,6 @@ fn a_function_that_is_warm_reads_the_secret_anew() {
     stage.database.query(&format!("ALTER ROLE {role} PASSWORD 'of today'"));
     stage.credentials(&role, "of today");
     stage.create(&hstore()).succeeded();
-}
-
-#[test]
-fn whom_the_function_trusts() {
-    let ca = fs::read_to_string(&server().ca).expect("the CA's file");
-    let stranger = Stage::with(Database::create(), &[("PGSSLROOTCERT", String::new())]);
-    let with = |stage: &Stage, more: &Value| {
-        let mut properties = json!({ "PluginsMap": hstore() });
-        for (name, value) in more.as_object().into_iter().flatten() {
-            properties[name] = value.clone();
-        }
-        stage.create_with(&properties)
-    };
-    let wrong = "certificate";
-    with(&stranger, &json!({})).failed(&[wrong, "SslRootCert"]);
-    with(&stranger, &json!({ "SslMode": "verify-ca" })).failed(&[wrong, "SslRootCert"]);
-    with(&stranger, &json!({ "SslMode": "require" })).succeeded();
-    with(&stranger, &json!({ "SslRootCert": ca })).succeeded();
-    with(&stranger, &json!({ "SslRootCert": ca, "SslMode": "verify-ca" })).succeeded();
-    with(&stranger, &json!({ "SslRootCert": ca, "Host": "127.0.0.1" })).succeeded();
-}
-
-#[test]
-fn a_name_that_the_certificate_does_not_have() {
-    let stage = Stage::new();
-    let with = |mode: &str| {
-        let map = json!({ "hstore": "1.7" });
-        stage.create_with(&json!({ "PluginsMap": map, "Host": "127.0.0.2", "SslMode": mode }))
-    };
-    with("verify-full").failed(&["certificate", "verify-ca"]);
-    with("verify-ca").succeeded();
-    with("require").succeeded();
-}
-
-#[test]
-fn without_tls_only_if_asked() {
-    let stage = Stage::new().with_seconds(20);
-    let role = stage.database.role("in the clear", "SUPERUSER IN ROLE plaintext");
-    stage.credentials(&role, "in the clear");
-    let with = |mode: &str| {
-        stage.create_with(&json!({ "PluginsMap": hstore(), "SslMode": mode })).succeeded()
-    };
-    with("disable");
-    with("require");
-    stage.credentials(&server().user, &server().password);
-    let properties = json!({ "PluginsMap": hstore(), "SslMode": "disable" });
-    stage.create_with(&properties).failed(&["28000", "pg_hba.conf"]);
 }
 
 #[test]

@@ -53,7 +53,24 @@ impl Gate {
     /// Opens the door of the endpoint `host`, to tokens that these credentials sign: the port and
     /// the role of `expected` are those of each connection.
     pub fn open(expected: Expected) -> Self {
-        let pem = certificate();
+        Self::with(&certificate(), expected)
+    }
+
+    /// A door whose certificate was good until the end of 2020.
+    pub fn expired() -> Self {
+        let nobody = Expected {
+            host: "localhost".to_owned(),
+            port: 0,
+            user: String::new(),
+            region: String::new(),
+            access_key: String::new(),
+            secret_key: String::new(),
+            session_token: String::new(),
+        };
+        Self::with(&expired_certificate(), nobody)
+    }
+
+    fn with(pem: &str, expected: Expected) -> Self {
         let start = pem.find("-----BEGIN CERTIFICATE").expect("a certificate");
         let (key, ca) = pem.split_at(start);
         let identity = Identity::from_pkcs8(ca.as_bytes(), key.as_bytes());
@@ -183,4 +200,25 @@ fn certificate() -> String {
         .output()
         .expect("the openssl command");
     String::from_utf8(made.stdout).expect("PEM text")
+}
+
+/// The same, of the year 2020.
+fn expired_certificate() -> String {
+    const SCRIPT: &str = "
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+            -subj /CN=localhost -keyout key -out request &&
+        printf '[ca]\ndefault_ca = d\n[d]\nnew_certs_dir = .\ndatabase = index\nserial = serial\n
+            default_md = sha256\npolicy = p\nx509_extensions = e\n[p]\ncommonName = supplied\n
+            [e]\nbasicConstraints = CA:TRUE\nsubjectAltName = DNS:localhost\n' > config &&
+        : > index && echo 01 > serial &&
+        openssl ca -batch -config config -selfsign -keyfile key -in request -notext -out certificate \
+            -startdate 20200101000000Z -enddate 20201231000000Z";
+    let folder = format!("{}/expired-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let done = Command::new("sh").args(["-c", SCRIPT]).current_dir(&folder).output().expect("sh");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).expect("PEM text");
+    let pem = read("key") + &read("certificate");
+    std::fs::remove_dir_all(&folder).expect("a folder");
+    pem
 }
