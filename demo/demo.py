@@ -34,6 +34,7 @@ from screen import Screen
 if not in_order(os.path.join(ROOT, "demo", "requirements.txt")):
     sys.exit("demo: this Python lacks what demo/requirements.txt lists; `make demo` sees to it")
 
+import pipeline  # noqa: E402
 import responder  # noqa: E402
 from local_aws import LocalAws  # noqa: E402
 from stacks import Stacks  # noqa: E402
@@ -359,6 +360,7 @@ def run(screen, arguments):
         mistake(demo, updated, edited(updated, MISTAKE), parameters)
         secrecy(demo)
         if arguments.check:
+            pipeline.check(demo, function, parameters["RootCert"])
             responder.check(demo, function, parameters["RootCert"])
             demo.stacks.skip_the_past(USER)
         if arguments.keep:
