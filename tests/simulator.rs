@@ -5,6 +5,7 @@
 //! `SIMULATOR_HISTORIES` is how many histories are made (200 without it). A violation names the
 //! seed of its history: `SIMULATOR_SEED=<seed>` makes that one again.
 
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,8 +19,9 @@ use simulator::world::{self, World};
 mod simulator;
 mod support;
 
-/// How many histories are made at the same time, each with databases of its own.
-const WORKERS: u64 = 4;
+/// How many histories are made at the same time for each processor, each with databases of its own:
+/// a function and its server take turns.
+const WORKERS: usize = 2;
 
 #[test]
 fn no_history_breaks_a_promise() {
@@ -36,7 +38,8 @@ fn no_history_breaks_a_promise() {
     let (next, events, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let start = Instant::now();
     thread::scope(|scope| {
-        for _ in 0..WORKERS.min(histories) {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        for _ in 0..(WORKERS * processors).min(usize::try_from(histories).unwrap_or(usize::MAX)) {
             scope.spawn(|| {
                 let world = World::new();
                 while !failed.load(Ordering::Relaxed) {

@@ -9,7 +9,7 @@ use super::delivery::Author;
 use super::event::{Event, Kind, LOGICAL_ID};
 use super::oracle::{Success, predict};
 use super::template::Template;
-use super::world::{PLACES, Place, Server, World};
+use super::world::{PLACES, Place, World};
 use crate::support::answer::Answer;
 
 /// A history that is being made.
@@ -118,8 +118,7 @@ impl<'a> History<'a> {
 
     fn id_after(&self, event: &Event) -> String {
         let issued = self.world.issued(event.template.place.server);
-        let mut servers = [Server::A, Server::B, Server::C].into_iter();
-        let ours = servers.any(|server| self.world.issued(server) == event.id);
+        let ours = self.world.is_issued(&event.id);
         if event.kind == Kind::Create || ours { issued.to_owned() } else { event.id.clone() }
     }
 

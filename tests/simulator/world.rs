@@ -116,6 +116,11 @@ impl World {
         &self.ids[on as usize]
     }
 
+    /// Whether an id is that of one of the servers.
+    pub fn is_issued(&self, id: &str) -> bool {
+        self.ids.iter().any(|issued| issued == id)
+    }
+
     /// The name of a database.
     pub fn name_of(&self, place: Place) -> &str {
         &self.database(place).name
@@ -215,12 +220,17 @@ pub fn handler(secrets_url: &str) -> Handler {
 
 /// An invocation that has a minute.
 pub fn context() -> Context {
+    context_of(LOG_STREAM)
+}
+
+/// The same, with a log stream of its own.
+pub fn context_of(log_stream: &str) -> Context {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
     let mut context = Context::default();
     context.deadline =
         u64::try_from((now + Duration::from_mins(1)).as_millis()).expect("a near time");
     let mut config = (*context.env_config).clone();
-    LOG_STREAM.clone_into(&mut config.log_stream);
+    log_stream.clone_into(&mut config.log_stream);
     context.env_config = config.into();
     context
 }
