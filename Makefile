@@ -15,7 +15,7 @@ STORIES := --test stories --test entries --test refusals --test access --test pr
 TEMPLATES := template.yaml examples/*.yaml
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo test test-deployment test-versions simulate lint build clean update-rds-roots
+.PHONY: help demo test test-deployment test-versions simulate soak lint build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 
 simulate: ## the model of CloudFormation over 10,000 random histories
 	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test simulator
+
+soak: ## 500 events in bad weather (SOAK_EVENTS, SOAK_SEED)
+	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test soak -- --nocapture
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::cluster::Cluster;
-use support::database::server;
+use support::database::{Database, server, unique};
 use support::proxy::{Moment, Proxy, Way};
+use support::stage::Stage;
 use support::trouble::{Trouble, backends, eventually, extensions};
 
 #[test]
@@ -179,6 +180,30 @@ fn a_name_that_never_resolves() {
 }
 
 #[test]
+fn a_name_that_resolves_after_a_while() {
+    let known = scratch("known");
+    let environment = [
+        ("LD_PRELOAD", late_resolver()),
+        ("LATE_NAME", "database.later".to_owned()),
+        ("LATE_NAME_FILE", known.clone()),
+    ];
+    let stage = Stage::with(Database::create(), &environment).with_seconds(20);
+    // The certificate has another name.
+    let event = stage.event(
+        "Create",
+        &json!({ "PluginsMap": { "hstore": "1.7" }, "Host": "database.later",
+                 "SslMode": "verify-ca" }),
+    );
+    std::thread::scope(|scope| {
+        let creating = scope.spawn(|| stage.deliver_once(&event));
+        eventually(|| stage.function.output().contains("failed to lookup address"));
+        std::fs::write(&known, "").expect("a file");
+        creating.join().expect("an answer").succeeded();
+    });
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
+#[test]
 fn the_lock_is_waited_for() {
     let trouble = Trouble::new(8);
     let holder = server().connect(&trouble.stage.database.name);
@@ -225,6 +250,23 @@ fn of_a_plain_role(seconds: u64, options: &str) -> Trouble {
     database.query(&format!("GRANT CREATE ON DATABASE {} TO {role}", database.name));
     trouble.stage.credentials(&role, "a plain role");
     trouble
+}
+
+/// A file of this run's own.
+fn scratch(name: &str) -> String {
+    format!("{}/{}", env!("CARGO_TARGET_TMPDIR"), unique(name))
+}
+
+/// A library whose resolver learns a name late: what else there is reads the machine's own files.
+fn late_resolver() -> String {
+    let library = scratch("late_name.so");
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", &library])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/late_name.c"))
+        .arg("-ldl")
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "a C compiler");
+    library
 }
 
 /// The name of that role.

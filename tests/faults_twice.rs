@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use support::database::server;
 use support::sandbox::{Call, Sandbox};
 use support::secrets::Fault;
-use support::stage::{SECRET, Stage};
+use support::stage::SECRET;
 use support::trouble::{Trouble, backends, eventually};
 use support::wire::Reply;
 
@@ -25,10 +25,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let trouble = Trouble::new(TIME.as_secs());
-        let victim = Sandbox::start(&[
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", trouble.stage.secrets.url()),
-            ("PGSSLROOTCERT", server().ca.clone()),
-        ]);
+        let victim = another(&trouble);
         let mut event = trouble.create_event();
         event["ResponseURL"] = json!(trouble.stage.sink.url().url);
         Self { trouble, victim, event }
@@ -178,24 +175,28 @@ fn an_invented_id_on_an_update() {
 
 #[test]
 fn an_event_that_comes_too_late() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
     for milliseconds in [0, 20, 300] {
-        let time = Duration::from_millis(milliseconds);
-        scene.victim.send(&scene.event, time);
+        let before = scene.puts();
+        scene.event["ResponseURL"] = json!(scene.trouble.stage.sink.url().url);
+        scene.victim.send(&scene.event, Duration::from_millis(milliseconds));
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(scene.puts() - before <= 1, "nobody answers twice");
+        // The watchdog may have ended it; Lambda would start another one.
+        if scene.victim.ended() {
+            scene.victim = another(&scene.trouble);
+        }
     }
-    // None of them keeps the next from being answered, in this process or in a new one.
-    std::thread::sleep(Duration::from_millis(500));
-    let text = scene.victim.output();
-    assert!(!text.contains("panic"), "{text}");
-    scene.kill_and_replay(if scene.trouble.stage.database.installed().is_empty() {
-        "true"
-    } else {
-        "false"
-    });
+    scene.event["ResponseURL"] = json!(scene.trouble.stage.sink.url().url);
+    let call = scene.begin();
+    assert_eq!(scene.victim.result(&call), Some(Ok(Value::Null)), "the next one is answered");
+    scene.kill_and_replay("false");
 }
 
-#[test]
-fn a_stage_is_well_again_after_all_of_it() {
-    let stage = Stage::new();
-    stage.create(&json!({ "hstore": "1.7" })).succeeded();
+/// A function that can be killed.
+fn another(trouble: &Trouble) -> Sandbox {
+    Sandbox::start(&[
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", trouble.stage.secrets.url()),
+        ("PGSSLROOTCERT", server().ca.clone()),
+    ])
 }

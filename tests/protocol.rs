@@ -50,6 +50,7 @@ fn an_event_of_any_shape_is_answered() {
     let mut strange = create(&stage);
     strange["ResourceProperties"]["PluginsMap"] = json!({ long: "1" });
     stage.deliver(&strange).failed(&["xxx"]);
+    assert_eq!(stage.database.installed(), "");
     stage.deliver(&with("Surprise", json!({ "from": "the future" }))).succeeded();
 }
 

@@ -117,6 +117,7 @@ fn a_log_that_nobody_reads() {
     let call = sandbox.send(&event, TIME);
     answer(&stage, &event, &call);
     assert_eq!(sandbox.result(&call), Some(Ok(Value::Null)), "Lambda knows that it is answered");
+    assert!(["", "hstore 1.7"].contains(&stage.database.installed().as_str()), "all or nothing");
 }
 
 #[test]
