@@ -34,6 +34,7 @@ from screen import Screen
 if not in_order(os.path.join(ROOT, "demo", "requirements.txt")):
     sys.exit("demo: this Python lacks what demo/requirements.txt lists; `make demo` sees to it")
 
+import iam  # noqa: E402
 import pipeline  # noqa: E402
 import responder  # noqa: E402
 from local_aws import LocalAws  # noqa: E402
@@ -200,6 +201,7 @@ def deploy_product(demo, template, secrets):
     demo.screen.title(f"Deploying the function: template.yaml, as stack `{PRODUCT}`")
     parameters = {
         "SecretArns": ",".join(secrets),
+        "IamDbUserArns": iam.DB_USER_ARN,
         "Architecture": {"aarch64": "arm64"}.get(platform.machine(), "x86_64"),
     }
     outcome = demo.stacks.deploy(PRODUCT, template, parameters)
@@ -360,6 +362,7 @@ def run(screen, arguments):
         mistake(demo, updated, edited(updated, MISTAKE), parameters)
         secrecy(demo)
         if arguments.check:
+            iam.check(demo, function)
             pipeline.check(demo, function, parameters["RootCert"])
             responder.check(demo, function, parameters["RootCert"])
             demo.stacks.skip_the_past(USER)

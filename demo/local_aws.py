@@ -1,5 +1,6 @@
 """A local AWS: ministack, in a process of its own, with everything it writes in one folder."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -139,6 +140,26 @@ class LocalAws:
             endpoint_url=self.endpoint,
             config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"max_attempts": 2}),
         )
+
+    def function_process(self, name):
+        """The process that a function runs in."""
+        mark = f"AWS_LAMBDA_FUNCTION_NAME={name}".encode()
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if os.getpgid(int(entry)) == self.process.pid:
+                    with open(f"/proc/{entry}/environ", "rb") as source:
+                        if mark in source.read().split(b"\0"):
+                            found.append(int(entry))
+        if len(found) != 1:
+            raise Trouble(f"the function {name} should be one process, and is {len(found)}")
+        return found[0]
+
+    def function_environment(self, name):
+        """The environment variables that a running function was started with."""
+        with open(f"/proc/{self.function_process(name)}/environ", "rb") as source:
+            pairs = source.read().decode().split("\0")
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
     def keep(self):
         """Leave it running; returns the command that ends and removes it."""

@@ -144,17 +144,7 @@ class Check:
 
     def process(self):
         """The running first function: one of the local AWS's processes."""
-        mark = f"AWS_LAMBDA_FUNCTION_NAME={self.name}".encode()
-        found = []
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if os.getpgid(int(entry)) == self.demo.aws.process.pid:
-                    with open(f"/proc/{entry}/environ", "rb") as source:
-                        if mark in source.read().split(b"\0"):
-                            found.append(int(entry))
-        if len(found) != 1:
-            raise Trouble(f"the first function should be one process, and is {len(found)}")
-        return found[0]
+        return self.demo.aws.function_process(self.name)
 
     def count(self, query):
         return int(self.demo.psql("postgres", "-Atc", f"SELECT count(*) FROM {query}"))
