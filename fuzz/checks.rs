@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::Error;
+use cfn_postgres_extensions::databases::{Job, Part};
 use cfn_postgres_extensions::error::InDatabase;
 use cfn_postgres_extensions::event::Event;
 use cfn_postgres_extensions::observed::Observed;
@@ -101,6 +102,7 @@ fn check_plan(request: &Request, observed: &Observed) {
                 before: Vec::new(),
                 after: Vec::new(),
                 plan,
+                job: Job { database: observed.database.clone(), part: Part::Wanted },
             };
             let data = Data::of(&[report]);
             let reason = data.changes.clone();

@@ -27,6 +27,12 @@ impl Budget {
         if service_timeout < available { Self::new(now, service_timeout) } else { self }
     }
 
+    /// The same, with work ending `limit` from now at the latest.
+    #[must_use]
+    pub fn hurried(self, limit: Duration) -> Self {
+        Self { work_until: self.work_until.min(Instant::now() + limit), ..self }
+    }
+
     /// When work has to end.
     pub fn work_until(&self) -> Instant {
         self.work_until

@@ -44,6 +44,18 @@ pub enum Error {
         last: String,
         /// What to do.
         remedy: &'static str,
+        /// Nobody is there, or nobody answers.
+        gone: bool,
+    },
+    /// The database is not there, or lets nobody in.
+    #[error("cannot connect to {place}: {why}; {remedy}")]
+    Closed {
+        /// `host:port`.
+        place: String,
+        /// What the server said.
+        why: String,
+        /// What to do.
+        remedy: String,
     },
     /// The server refused us, for good.
     #[error("cannot connect to {place}: {why}; {remedy}")]
@@ -102,6 +114,7 @@ impl Connection {
         database: &str,
         password: &Password,
         trust: &Trust,
+        patience: Patience,
         budget: Budget,
     ) -> Result<Self, crate::Error> {
         let tls =
@@ -114,6 +127,7 @@ impl Connection {
         let mut heard: Option<Passing> = None;
         loop {
             let limit = ATTEMPT.min(budget.left());
+            let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
             let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
                 Ok(Ok((client, connection))) => {
                     let driver = tokio::spawn(async move {
@@ -128,13 +142,19 @@ impl Connection {
                 Err(_) => Passing {
                     why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
                     remedy: SILENT,
-                    fresh: false,
+                    kind: Kind::Silent,
                 },
             };
-            let until = if failure.fresh { started + FRESH_GRANT } else { budget.work_until() };
+            let until = match failure.kind {
+                Kind::Absent => started + patience.absent,
+                Kind::Silent => started + patience.silent,
+                Kind::Fresh => started + FRESH_GRANT,
+                Kind::Busy => budget.work_until(),
+            };
             if !backoff.pause(until.min(budget.work_until())).await {
-                let Passing { why: last, remedy, .. } = failure;
-                return Err(Error::GaveUp { place, last, remedy }.into());
+                let Passing { why: last, remedy, kind } = failure;
+                let gone = matches!(kind, Kind::Absent | Kind::Silent);
+                return Err(Error::GaveUp { place, last, remedy, gone }.into());
             }
             log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
             heard = Some(failure);
@@ -189,9 +209,43 @@ fn config(target: &Target, database: &str, password: &Password) -> Config {
 struct Passing {
     why: String,
     remedy: &'static str,
-    /// It is one of those that pass soon, or not at all.
-    fresh: bool,
+    kind: Kind,
 }
+
+/// What kind of failure it is: how long it may last.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    /// Nobody is there: refused, or the name is not found.
+    Absent,
+    /// Nobody answers.
+    Silent,
+    /// It is one of those that pass soon, or not at all.
+    Fresh,
+    /// It is there, and not ready yet.
+    #[default]
+    Busy,
+}
+
+/// How long to wait for a server that may not be there any more, within the budget.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Its name is not found, or it refuses.
+    absent: Duration,
+    /// It says nothing.
+    silent: Duration,
+}
+
+impl Patience {
+    /// As long as the budget lasts: it may be on its way up.
+    pub const LONG: Self =
+        Self { absent: Duration::from_secs(86_400), silent: Duration::from_secs(86_400) };
+    /// A Delete's: it may be deleted already, and then nothing is left to do.
+    pub const SHORT: Self =
+        Self { absent: Duration::from_secs(5), silent: Duration::from_secs(30) };
+}
+
+/// The shortest time to wait for an answer.
+const LEAST: Duration = Duration::from_secs(1);
 
 const SILENT: &str = "see that the security group of the database lets the function in on that \
      port, and that the function's subnets have a route there";
@@ -214,7 +268,7 @@ fn judged(
     place: &str,
 ) -> Result<Passing, Error> {
     let why = chain(error);
-    let passing = |remedy| Ok(Passing { why: why.clone(), remedy, fresh: false });
+    let passing = |remedy, kind| Ok(Passing { why: why.clone(), remedy, kind });
     let refused = |remedy: &str| {
         Err(Error::Refused { place: place.to_owned(), why: why.clone(), remedy: remedy.to_owned() })
     };
@@ -239,11 +293,13 @@ fn judged(
         } else if fails("invalid configuration") || fails("authentication error") {
             refused("the server asks for a way to log in that this function does not have")
         } else if fails("failed to lookup address") {
-            passing(UNRESOLVED)
+            passing(UNRESOLVED, Kind::Absent)
         } else if fails("timed out") {
-            passing(SILENT)
+            passing(SILENT, Kind::Silent)
+        } else if fails("refused") {
+            passing(NOT_UP, Kind::Absent)
         } else {
-            passing(NOT_UP)
+            passing(NOT_UP, Kind::Busy)
         };
     };
     match *said.code() {
@@ -253,11 +309,22 @@ fn judged(
         SqlState::CANNOT_CONNECT_NOW
         | SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
-        | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP),
-        SqlState::INVALID_CATALOG_NAME => refused(&format!(
-            "create database `{database}` first, or name another one (`Databases`, or the secret's \
-             `dbname`)"
-        )),
+        | SqlState::TOO_MANY_CONNECTIONS => passing(NOT_UP, Kind::Busy),
+        SqlState::INVALID_CATALOG_NAME => Err(Error::Closed {
+            place: place.to_owned(),
+            why,
+            remedy: format!(
+                "create database `{database}` first, or name another one (`Databases`, or the secret's \
+                 `dbname`)"
+            ),
+        }),
+        SqlState::INSUFFICIENT_PRIVILEGE | SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {
+            Err(Error::Closed {
+                place: place.to_owned(),
+                why,
+                remedy: format!("let role `{}` connect to `{database}`", target.username),
+            })
+        }
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if target.ssl_mode == SslMode::Disable => {
             refused("the server may want TLS (on RDS: `rds.force_ssl`): leave `SslMode` out")
         }
@@ -272,7 +339,7 @@ fn judged(
                     "see that the role exists, may log in, and that pg_hba.conf lets it in"
                 }
             },
-            fresh: true,
+            kind: Kind::Fresh,
         }),
         _ => refused("see the server's log"),
     }

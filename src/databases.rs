@@ -9,7 +9,7 @@ use crate::error::{Error, InDatabase};
 use crate::log;
 use crate::report::Report;
 use crate::request::Databases;
-use crate::visit::{Purpose, Visitor};
+use crate::visit::{Purpose, Visitor, log_untouched};
 use crate::words::chain;
 
 /// How many databases are visited at a time: connections are what a server has few of.
@@ -18,6 +18,41 @@ const AT_A_TIME: usize = 4;
 /// The databases that `*` means.
 const EVERY: &str = include_str!("databases.sql");
 
+/// The databases that may hold claims.
+const ALL: &str = include_str!("all_databases.sql");
+
+/// A database, and what it has to do with the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its name.
+    pub database: String,
+    /// Why it is visited.
+    pub part: Part,
+}
+
+/// What a database has to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The request is about it.
+    Wanted,
+    /// The request before, or the Create of what is deleted, was about it: all entries have left
+    /// there.
+    Left,
+    /// It is on the same server, and may hold claims of the resource.
+    Elsewhere,
+}
+
+impl Job {
+    fn each(databases: Vec<String>, part: Part) -> Vec<Self> {
+        databases.into_iter().map(|database| Self { database, part }).collect()
+    }
+
+    /// Whether the request is about it.
+    pub fn is_wanted(&self) -> bool {
+        self.part == Part::Wanted
+    }
+}
+
 impl Visitor<'_> {
     /// Brings every database of the request to what is wanted.
     ///
@@ -25,28 +60,61 @@ impl Visitor<'_> {
     /// Every problem in every database, before anything is changed; or what failed later, with the
     /// databases that were changed until then.
     pub async fn reconcile(&self) -> Result<Vec<Report>, Error> {
-        let names = self.names().await?;
-        if let [name] = names.as_slice() {
-            return Ok(vec![self.visit(name, Purpose::Apply).await?]);
+        let names = self.names(&self.place.databases).await?;
+        let mut jobs = Job::each(names, Part::Wanted);
+        if let Some(earlier) = &self.request.earlier {
+            let mut left = self.names(earlier).await?;
+            left.retain(|name| jobs.iter().all(|job| job.database != *name));
+            jobs.extend(Job::each(left, Part::Left));
         }
-        let reports = self.plan_all(&names).await?;
-        self.apply_all(reports).await
+        self.carry_out(&jobs).await
+    }
+
+    /// Drops what the resource created and gives up its claims, wherever they are on the server: a
+    /// Delete goes by the claims.
+    ///
+    /// # Errors
+    /// As [`Self::reconcile`], and whatever kept us from looking: see [`Error::is_gone`].
+    pub async fn leave(&self) -> Result<Vec<Report>, Error> {
+        let mut elsewhere = self.every(ALL).await?;
+        let names = match &self.place.databases {
+            Databases::Every => Vec::new(),
+            databases => self.names(databases).await?,
+        };
+        elsewhere.retain(|name| !names.contains(name));
+        let mut jobs = Job::each(names, Part::Left);
+        jobs.extend(Job::each(elsewhere, Part::Elsewhere));
+        self.carry_out(&jobs).await
+    }
+
+    /// One database in a single visit; several are planned first.
+    async fn carry_out(&self, jobs: &[Job]) -> Result<Vec<Report>, Error> {
+        let mut reports = match jobs {
+            [job] if job.is_wanted() => vec![self.visit(job, Purpose::Apply).await?],
+            jobs => {
+                let reports = self.plan_all(jobs).await?;
+                self.apply_all(reports).await?
+            }
+        };
+        // Nobody asked about databases that were left long ago.
+        reports.retain(|report| report.job.is_wanted() || report.has_changed());
+        Ok(reports)
     }
 
     /// Plans them all. The slow ones do not hold up the others, and when it turns out that nobody
     /// gets in, no further door is knocked at.
-    async fn plan_all(&self, names: &[String]) -> Result<Vec<Report>, Error> {
+    async fn plan_all(&self, jobs: &[Job]) -> Result<Vec<Report>, Error> {
         let stop = AtomicBool::new(false);
         let stop = &stop;
-        let mut visits = stream::iter(names.iter().cloned().enumerate())
-            .map(|(index, name)| async move {
+        let mut visits = stream::iter(0..jobs.len())
+            .map(|index| async move {
                 if stop.load(Ordering::SeqCst) || self.budget.left().is_zero() {
                     return (index, None);
                 }
-                (index, Some(self.visit(&name, Purpose::Plan).await))
+                (index, Some(self.visit(&jobs[index], Purpose::Plan).await))
             })
             .buffer_unordered(AT_A_TIME);
-        let mut plans: Vec<Option<Result<Report, Error>>> = names.iter().map(|_| None).collect();
+        let mut plans: Vec<Option<Result<Report, Error>>> = jobs.iter().map(|_| None).collect();
         while let Some((index, plan)) = visits.next().await {
             if matches!(&plan, Some(Err(error)) if is_everywhere(error)) {
                 stop.store(true, Ordering::SeqCst);
@@ -55,7 +123,7 @@ impl Visitor<'_> {
         }
         let mut reports = Vec::new();
         let mut problems = Vec::new();
-        for (name, plan) in names.iter().zip(plans) {
+        for (job, plan) in jobs.iter().zip(plans) {
             let problem = match plan {
                 Some(Ok(report)) => {
                     reports.push(report);
@@ -65,30 +133,45 @@ impl Visitor<'_> {
                     problems.push(found);
                     continue;
                 }
+                Some(Err(error)) if !job.is_wanted() && error.is_closed() => {
+                    log::of_database(&job.database, &format!("passed over: {error}"));
+                    continue;
+                }
+                Some(Err(error)) if !job.is_wanted() && error.is_gone() => return Err(error),
                 Some(Err(error)) => error.to_string(),
                 None => "it was not looked at any more".to_owned(),
             };
-            problems.push(InDatabase { database: name.clone(), problems: vec![problem] });
+            problems.push(InDatabase { database: job.database.clone(), problems: vec![problem] });
         }
         if problems.is_empty() {
             Ok(reports)
         } else {
-            Err(Error::Plans { problems, asked: names.len() })
+            Err(Error::Plans { problems, asked: jobs.len() })
         }
     }
 
     async fn apply_all(&self, mut reports: Vec<Report>) -> Result<Vec<Report>, Error> {
-        let names: Vec<String> = reports.iter().map(|report| report.database.clone()).collect();
         let mut changed = Vec::new();
         let mut failed = Vec::new();
         let stop = AtomicBool::new(false);
         let stop = &stop;
-        let mut visits = stream::iter(names.clone().into_iter().enumerate())
-            .map(|(index, name)| async move {
+        let jobs: Vec<Job> = reports.iter().map(|report| report.job.clone()).collect();
+        let jobs = jobs.as_slice();
+        let settled = |report: &Report| report.plan.steps.is_empty();
+        let (done, open): (Vec<usize>, Vec<usize>) =
+            (0..reports.len()).partition(|index| settled(&reports[*index]));
+        for index in done {
+            // As wanted now, be it by an earlier delivery of this event: the id must be the same
+            // each time.
+            self.applied(&reports[index]);
+            log_untouched(&reports[index]);
+        }
+        let mut visits = stream::iter(open)
+            .map(|index| async move {
                 if stop.load(Ordering::SeqCst) {
                     return None;
                 }
-                Some((index, self.visit(&name, Purpose::Apply).await))
+                Some((index, self.visit(&jobs[index], Purpose::Apply).await))
             })
             .buffer_unordered(AT_A_TIME);
         // After a failure no other is begun, and those under way are seen to their end.
@@ -96,14 +179,9 @@ impl Visitor<'_> {
             let Some((index, result)) = visit else { continue };
             match result {
                 Ok(report) => {
-                    if !self.request.dry_run {
-                        // As wanted now, be it by an earlier delivery of this event: the id must
-                        // be the same each time.
-                        self.progress.sent();
-                        self.progress.settled(true);
-                        if !report.plan.steps.is_empty() {
-                            changed.push(report.database.clone());
-                        }
+                    self.applied(&report);
+                    if !self.request.dry_run && report.has_changed() {
+                        changed.push(report.database.clone());
                     }
                     reports[index] = report;
                 }
@@ -118,34 +196,59 @@ impl Visitor<'_> {
         }
         // The one that was begun first: when time ran out for several, it had the most of it.
         failed.sort_unstable_by_key(|(index, _)| *index);
-        let failed: Vec<_> =
-            failed.into_iter().map(|(index, error)| (names[index].clone(), error)).collect();
+        let failed: Vec<_> = failed
+            .into_iter()
+            .map(|(index, error)| (jobs[index].database.clone(), error))
+            .collect();
         for (database, error) in failed.iter().skip(1) {
             log::of_database(database, &format!("failed too: {error}"));
         }
-        Err(Error::Partly { failed, changed, asked: names.len() })
+        Err(Error::Partly { failed, changed, asked: jobs.len() })
     }
 
-    async fn names(&self) -> Result<Vec<String>, Error> {
-        let secrets = self.target.lock().await.database.clone();
-        match &self.place.databases {
-            Databases::TheSecrets => Ok(vec![secrets]),
-            Databases::Named(names) => Ok(names.clone()),
-            Databases::Every => {
-                let connection = self.connect(&secrets).await?;
-                let rows = async {
-                    let lifetime = connection.limit_lifetime(self.budget);
-                    tokio::join!(lifetime, connection.client.query_typed(EVERY, &[])).1
-                };
-                let rows = tokio::time::timeout(self.budget.left(), rows).await;
-                connection.close().await;
-                let Ok(rows) = rows else {
-                    return Err(Error::NoList("no answer in time".to_owned()));
-                };
-                rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
-                    .map_err(|error| Error::NoList(chain(&error)))
-            }
+    /// A database is as it should be: what it holds is this resource's from now on.
+    fn applied(&self, report: &Report) {
+        if !self.request.dry_run && report.job.is_wanted() {
+            self.progress.sent();
+            self.progress.settled(true);
         }
+    }
+
+    async fn names(&self, databases: &Databases) -> Result<Vec<String>, Error> {
+        match databases {
+            Databases::TheSecrets => Ok(vec![self.target.lock().await.database.clone()]),
+            Databases::Named(names) => Ok(names.clone()),
+            Databases::Every => self.every(EVERY).await,
+        }
+    }
+
+    /// Asks the server for its databases, in the first that lets us in.
+    async fn every(&self, query: &str) -> Result<Vec<String>, Error> {
+        let mut doors = vec![self.target.lock().await.database.clone()];
+        if let Databases::Named(names) = &self.place.databases {
+            doors.extend(names.iter().cloned());
+        }
+        doors.extend(["postgres", "template1"].map(ToOwned::to_owned));
+        let mut doors = doors.iter();
+        let mut opened = self.connect(doors.next().map_or("postgres", String::as_str)).await;
+        for door in doors {
+            if !opened.as_ref().is_err_and(Error::is_closed) {
+                break;
+            }
+            opened = self.connect(door).await;
+        }
+        let connection = opened?;
+        let rows = async {
+            let lifetime = connection.limit_lifetime(self.budget);
+            tokio::join!(lifetime, connection.client.query_typed(query, &[])).1
+        };
+        let rows = tokio::time::timeout(self.budget.left(), rows).await;
+        connection.close().await;
+        let Ok(rows) = rows else {
+            return Err(Error::NoList("no answer in time".to_owned()));
+        };
+        rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+            .map_err(|error| Error::NoList(chain(&error)))
     }
 }
 

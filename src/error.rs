@@ -98,6 +98,21 @@ impl Error {
         }
         Self::Reference(Box::new(self))
     }
+
+    /// Whether this one database is not there, or lets nobody in.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Connection(connection::Error::Closed { .. }))
+    }
+
+    /// Whether there is nothing left to connect to: no secret that can be read, or no server that
+    /// can be reached.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::Target(_) => true,
+            Self::Connection(connection::Error::GaveUp { gone, .. }) => *gone,
+            _ => self.is_closed(),
+        }
+    }
 }
 
 /// What is wrong in one database, in words.

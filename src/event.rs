@@ -23,6 +23,8 @@ pub struct Event {
     pub physical_resource_id: Option<String>,
     /// The properties, unjudged; `None` where there is no such object.
     pub properties: Option<Map<String, Value>>,
+    /// An Update's properties before it.
+    pub old_properties: Option<Map<String, Value>>,
 }
 
 impl Event {
@@ -31,6 +33,7 @@ impl Event {
         let text = |name: &str| {
             event.get(name).and_then(Value::as_str).map(ToOwned::to_owned).unwrap_or_default()
         };
+        let object = |name: &str| event.get(name).and_then(Value::as_object).cloned();
         Self {
             request_type: text("RequestType"),
             response_url: event
@@ -41,7 +44,8 @@ impl Event {
             request_id: text("RequestId"),
             logical_resource_id: text("LogicalResourceId"),
             physical_resource_id: Some(text("PhysicalResourceId")).filter(|id| !id.is_empty()),
-            properties: event.get("ResourceProperties").and_then(Value::as_object).cloned(),
+            properties: object("ResourceProperties"),
+            old_properties: object("OldResourceProperties"),
         }
     }
 }

@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
 
 use crate::answer::{Answer, time_left};
 use crate::budget::Budget;
+use crate::claim::{Claimant, Whose};
+use crate::connection::Patience;
 use crate::error::Error;
 use crate::event::Event;
-use crate::report::Data;
-use crate::request::{Authentication, Databases, Place, Request, WantedExtension, service_timeout};
+use crate::report::{Data, Report};
+use crate::request::{
+    Authentication, Databases, Place, RemovalPolicy, Request, Wanted, WantedExtension,
+    service_timeout,
+};
 use crate::response::{Outcome, Success};
 use crate::secret::Stage;
+use crate::target::Target;
 use crate::token::Signer;
 use crate::trust::Trust;
 use crate::visit::{Visitor, read_target};
@@ -81,7 +87,7 @@ impl Handler {
         let event = &answer.event;
         match event.request_type.as_str() {
             "Create" | "Update" => {}
-            "Delete" => return Ok((answer.failed_id(), nothing_dropped())),
+            "Delete" => return Ok((answer.failed_id(), self.leave(&answer).await?)),
             other => return Err(Error::RequestType(other.chars().take(40).collect())),
         }
         let logical_id = event.logical_resource_id.as_str();
@@ -90,39 +96,111 @@ impl Handler {
             let reference = self.reference(&request, secret, &answer).await;
             reference::add(&mut request, reference.map_err(Error::of_reference)?);
         }
-        let visitor = self.visitor(&request, &request.place, &answer).await?;
-        let (host, port) = {
-            let target = visitor.target.lock().await;
-            (target.host.clone(), target.port)
-        };
-        answer.progress.identified(identity::issued(logical_id, &host, port));
-        let reports = visitor.reconcile().await.map_err(|error| error.through(&host))?;
-        let data = Data::of(&reports);
+        let budget = answer.budget;
+        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
+        let issued = identity::issued(logical_id, &target.host, target.port);
+        answer.progress.identified(issued.clone());
         let physical_id = match &event.physical_resource_id {
             Some(id) if event.request_type == "Update" => {
-                identity::updated(id, logical_id, &host, port)
+                identity::updated(id, logical_id, &target.host, target.port)
             }
-            _ => identity::issued(logical_id, &host, port),
+            _ => issued,
         };
+        request.earlier = earlier(event, &request, &physical_id);
+        request.wanted.whose = Whose::This(claimant(event, &physical_id));
+        let host = target.host.clone();
+        let visitor = self.visitor(&request, &request.place, target, &answer);
+        let reports = visitor.reconcile().await.map_err(|error| error.through(&host))?;
+        let data = Data::of(&reports);
         let rehearsal = if request.dry_run { " (dry run: nothing was changed)" } else { "" };
-        let place = match reports.as_slice() {
-            [report] => format!("database `{}`", report.database),
-            reports => format!("{} databases", reports.len()),
-        };
-        let reason = format!("{place}: {}{rehearsal}", data.changes);
+        let reason = format!("{}: {}{rehearsal}", places(&reports), data.changes);
         Ok((physical_id, Success { reason, data: Some(data) }))
+    }
+
+    /// A Delete: drops what the resource created, if its policy says so.
+    async fn leave(&self, answer: &Answer) -> Result<Success, Error> {
+        let event = &answer.event;
+        let done = |reason: String| Ok(Success { reason, data: None });
+        let mut request = Request::read_leniently(event.properties.as_ref());
+        let id = event.physical_resource_id.clone().unwrap_or_default();
+        let logical_id = &event.logical_resource_id;
+        let untouched = [
+            (request.wanted.removal == RemovalPolicy::Retain, "`RemovalPolicy` is `Retain`"),
+            (
+                id == identity::create_failed(logical_id),
+                "its Create failed and left nothing behind",
+            ),
+            (request.dry_run, "`DryRun` is `true`"),
+        ];
+        if let Some((_, why)) = untouched.into_iter().find(|(is_so, _)| *is_so) {
+            return done(format!("nothing was dropped: {why}"));
+        }
+        request.wanted.whose = if identity::is_issued(&id, logical_id) {
+            Whose::This(claimant(event, &id))
+        } else {
+            Whose::AnyOf { stack: event.stack_id.clone(), logical_id: logical_id.clone() }
+        };
+        match self.dropped(&request, answer).await {
+            Ok(reports) if reports.is_empty() => done(
+                "nothing was dropped: this resource created nothing that is still there".into(),
+            ),
+            Ok(reports) => done(format!("{}: {}", places(&reports), Data::of(&reports).changes)),
+            // Another try would meet the same: what the resource depends on goes after it.
+            Err(error) if error.is_gone() => {
+                log::warn(&format!("nothing was dropped: {error}"));
+                done(format!("nothing was dropped, since nobody is there to ask: {error}"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn dropped(&self, request: &Request, answer: &Answer) -> Result<Vec<Report>, Error> {
+        let budget = answer.budget.hurried(SECRET_PATIENCE);
+        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
+        let visitor = self.visitor(request, &request.place, target, answer);
+        Visitor { patience: Patience::SHORT, ..visitor }.leave().await
+    }
+}
+
+/// How long a Delete waits for a secret that may be gone, or for a policy that may be.
+const SECRET_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who an event is about, in the claims.
+fn claimant(event: &Event, physical_id: &str) -> Claimant {
+    Claimant {
+        stack: event.stack_id.replace('\0', ""),
+        logical_id: event.logical_resource_id.replace('\0', ""),
+        physical_id: physical_id.replace('\0', ""),
+    }
+}
+
+/// The databases of the request before, where an Update stays on its server and there may be
+/// claims.
+fn earlier(event: &Event, request: &Request, physical_id: &str) -> Option<Databases> {
+    let old = Request::read_leniently(event.old_properties.as_ref());
+    let retained = RemovalPolicy::Retain;
+    let claims = request.wanted.removal != retained || old.wanted.removal != retained;
+    let stays = event.physical_resource_id.as_deref() == Some(physical_id);
+    (event.old_properties.is_some() && claims && stays).then_some(old.place.databases)
+}
+
+fn places(reports: &[Report]) -> String {
+    match reports {
+        [report] => format!("database `{}`", report.database),
+        reports => format!("{} databases", reports.len()),
     }
 }
 
 impl Handler {
-    async fn visitor<'a>(
+    fn visitor<'a>(
         &'a self,
         request: &'a Request,
         place: &'a Place,
+        target: Target,
         answer: &'a Answer,
-    ) -> Result<Visitor<'a>, Error> {
-        let target = read_target(&self.secrets, place, Stage::Current, answer.budget).await?;
-        Ok(Visitor {
+    ) -> Visitor<'a> {
+        let Wanted { removal, whose, .. } = request.wanted.clone();
+        Visitor {
             secrets: &self.secrets,
             signer: &self.signer,
             trust: &self.trust,
@@ -132,7 +210,9 @@ impl Handler {
             progress: &answer.progress,
             target: target.into(),
             locked_out: OnceLock::new(),
-        })
+            patience: Patience::LONG,
+            nothing: Wanted { removal, whose, ..Wanted::default() },
+        }
     }
 
     /// The extensions of the database that `PluginsFrom` names.
@@ -152,13 +232,9 @@ impl Handler {
             databases: Databases::TheSecrets,
             ..request.place.clone()
         };
-        self.visitor(request, &place, answer).await?.extensions().await
+        let target = read_target(&self.secrets, &place, Stage::Current, answer.budget).await?;
+        self.visitor(request, &place, target, answer).extensions().await
     }
-}
-
-/// Under `Retain`, the only policy so far, a Delete touches nothing.
-fn nothing_dropped() -> Success {
-    Success { reason: "nothing was dropped: `RemovalPolicy` is `Retain`".to_owned(), data: None }
 }
 
 /// The time there is: what Lambda leaves, and `ServiceTimeout` if that is less.

@@ -28,7 +28,7 @@ pub fn updated(incoming: &str, logical_id: &str, host: &str, port: u16) -> Strin
 }
 
 /// Whether `id` has the form of [`issued`].
-fn is_issued(id: &str, logical_id: &str) -> bool {
+pub fn is_issued(id: &str, logical_id: &str) -> bool {
     id.strip_prefix(prefix(logical_id)).and_then(|rest| rest.strip_prefix('-')).is_some_and(|hex| {
         hex.len() == 8 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     })

@@ -21,6 +21,7 @@ compile_error!(
 pub mod answer;
 pub mod aws;
 pub mod budget;
+pub mod claim;
 pub mod connection;
 pub mod databases;
 pub mod delivery;
@@ -37,7 +38,9 @@ pub mod plan;
 pub mod problem;
 pub mod properties;
 pub mod reference;
+pub mod refusal;
 pub mod release;
+pub mod removal;
 pub mod report;
 pub mod request;
 pub mod responder;

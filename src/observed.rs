@@ -1,14 +1,20 @@
 //! What the database holds and what its server offers, read in one look before anything is decided.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::claim::{Claim, Home};
 use crate::request::{Wanted, WantedVersion};
+use crate::sql::Identifier;
 
 /// The query of the look; takes [`look_for`]'s text as `$1`, answers with one JSON document.
 pub const SQL: &str = include_str!("observed.sql");
+
+/// The query of the third look; takes the names of extensions as a JSON array.
+pub const OBSTACLES: &str = include_str!("obstacles.sql");
 
 /// The state of one database and of the server it is on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,6 +57,15 @@ pub struct Observed {
     pub offered: Option<Vec<Offered>>,
     /// From the installed version of those that may have to be updated to every known one.
     pub paths: Vec<UpdatePath>,
+    /// The schema where the claims are; `None` where there is no such schema.
+    #[serde(default)]
+    pub home: Option<Home>,
+    /// The claims of all resources: from a second look, where there are any.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
+    /// What dropping extensions would meet: from a third look, where any shall be.
+    #[serde(default)]
+    pub obstacles: Obstacles,
 }
 
 /// An extension in the database: a row of `pg_extension`.
@@ -64,8 +79,78 @@ pub struct Installed {
     pub schema: String,
     /// Whether `SET SCHEMA` can move it.
     pub relocatable: bool,
-    /// Whether we own it, which an update or a move needs.
+    /// Whether we own it, which an update, a move or a drop needs.
     pub owned: bool,
+    /// The extensions that it requires.
+    #[serde(default)]
+    pub requires: Vec<String>,
+}
+
+/// What stands or falls with the extensions that shall be dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Obstacles {
+    /// What depends on them.
+    pub dependents: Vec<Dependent>,
+    /// Their configuration tables, whose rows are the user's: `pg_extension.extconfig`.
+    pub tables: Vec<ConfigTable>,
+}
+
+/// Something that depends on an extension that shall be dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Dependent {
+    /// Kind and name: `table column app.shops.place`.
+    pub what: String,
+    /// Its name, if it is an extension.
+    pub extension: Option<String>,
+}
+
+/// A table of an extension's that holds rows of the user's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ConfigTable {
+    /// The extension.
+    pub extension: String,
+    /// The table's schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// Which rows are the user's: `pg_extension.extcondition`, empty or a WHERE clause.
+    pub condition: String,
+    /// Whether we may see all of its rows.
+    pub readable: bool,
+    /// Whether there are any such rows; known after a fourth look.
+    #[serde(default)]
+    pub has_rows: bool,
+}
+
+impl Obstacles {
+    /// Asks for every table that we can see whether it has rows of the user's: an array of
+    /// booleans. `None` where there is no such table.
+    ///
+    /// The conditions are the extensions' own SQL, as `pg_dump` takes it.
+    pub fn rows_query(&self) -> Option<String> {
+        let tables = self.tables.iter().filter(|table| table.readable);
+        let exist: Vec<_> = tables
+            .map(|ConfigTable { schema, table, condition, .. }| {
+                let (schema, table) = (Identifier(schema), Identifier(table));
+                format!("EXISTS (SELECT FROM ONLY {schema}.{table}\n{condition}\n)")
+            })
+            .collect();
+        (!exist.is_empty()).then(|| format!("SELECT jsonb_build_array({})::text", exist.join(", ")))
+    }
+
+    /// Takes the answer to [`Self::rows_query`].
+    pub fn has_rows(&mut self, has_rows: &[bool]) {
+        let tables = self.tables.iter_mut().filter(|table| table.readable);
+        for (table, has_rows) in tables.zip(has_rows) {
+            table.has_rows = *has_rows;
+        }
+    }
+}
+
+impl Display for ConfigTable {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.schema, self.table)
+    }
 }
 
 /// A version that can be created: a row of `pg_available_extension_versions`.

@@ -12,12 +12,16 @@ WITH RECURSIVE wanted AS MATERIALIZED (
 ), installed AS MATERIALIZED (
     SELECT e.extname::text COLLATE "C" AS name, e.extversion COLLATE "C" AS version,
            n.nspname AS schema, e.extrelocatable AS relocatable,
-           pg_has_role(e.extowner, 'USAGE') AS owned
+           pg_has_role(e.extowner, 'USAGE') AS owned,
+           ARRAY(SELECT r.extname::text COLLATE "C"
+                 FROM pg_depend AS d JOIN pg_extension AS r ON r.oid = d.refobjid
+                 WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+                   AND d.refclassid = 'pg_extension'::regclass) AS requires
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 ), available AS MATERIALIZED (
     SELECT a.name::text COLLATE "C" AS name, a.default_version COLLATE "C" AS default_version
     FROM pg_available_extensions AS a
-), unsettled AS MATERIALIZED (
+), unsettled (name) AS (
     SELECT w.name
     FROM wanted AS w
     WHERE NOT EXISTS (SELECT FROM installed AS i WHERE lower(i.name) = w.name)
@@ -29,6 +33,13 @@ WITH RECURSIVE wanted AS MATERIALIZED (
                           WHEN 'exact' THEN i.version = w.version
                           ELSE starts_with(i.version, w.version)
                                AND i.version !~ 'next|dev|unpackaged' END IS NOT TRUE)
+    UNION
+    -- What goes with it: the rest of a family that has one version, as PostGIS's has.
+    SELECT lower(member.name)
+    FROM unsettled AS u
+    JOIN installed AS head ON lower(head.name) = u.name
+    JOIN installed AS member ON head.name = ANY (member.requires)
+                            AND member.version = head.version
 ), offered AS MATERIALIZED (
     SELECT v.name::text COLLATE "C" AS name, v.version, v.superuser, v.trusted, v.relocatable,
            v.schema, v.requires
@@ -66,6 +77,40 @@ SELECT jsonb_build_object(
         SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))
         FROM pg_namespace
         WHERE nspname = 'public' OR $1::jsonb -> 'schemas' ? nspname::text), '{}'),
+    -- Where the claims are, or would be; a schema of that name may be anybody's.
+    'home', (
+        SELECT jsonb_build_object(
+            'owner', pg_get_userbyid(n.nspowner),
+            'trusted', NOT EXISTS (
+                SELECT FROM unnest(ARRAY[n.nspowner, c.relowner]) AS owner
+                WHERE owner IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM pg_roles AS r
+                    WHERE r.oid = owner
+                      AND (r.rolname = current_user OR r.rolsuper OR EXISTS (
+                        SELECT FROM pg_roles AS s
+                        WHERE s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
+                          AND pg_has_role(r.oid, s.oid, 'MEMBER'))))),
+            'table', c.oid IS NOT NULL,
+            'ours', coalesce(c.relkind = 'r' AND NOT c.relrowsecurity AND ARRAY(
+                SELECT attname::text FROM pg_attribute
+                WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+            ) = '{stack,logical_id,physical_id,extension,created,extension_oid,home,database,
+                  claimed_at}'::text[], false),
+            'readable', has_schema_privilege(n.oid, 'USAGE')
+                AND coalesce(has_table_privilege(c.oid, 'SELECT'), true),
+            'writable', CASE WHEN c.oid IS NULL THEN has_schema_privilege(n.oid, 'CREATE')
+                ELSE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT')
+                 AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+                END,
+            'owned', pg_has_role(n.nspowner, 'USAGE')
+                AND coalesce(pg_has_role(c.relowner, 'USAGE'), true),
+            'alone', NOT EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+                  AND (d.classid, d.objid) IS DISTINCT FROM ('pg_class'::regclass, c.oid)))
+        FROM pg_namespace AS n
+        LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'claim'
+        WHERE n.nspname = 'cfn_postgres_extensions'),
     'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
     'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),
     'offered', CASE WHEN EXISTS (SELECT FROM unsettled) THEN coalesce((

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observed::{Installed, Observed, Offered};
 use crate::problem::{Problem, listed};
-use crate::request::{DowngradePolicy, Wanted, WantedExtension};
+use crate::removal::{self, Listed};
+use crate::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
 
@@ -27,23 +28,24 @@ pub struct Plan {
 /// # Errors
 /// Every problem of the whole map.
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> {
-    let mut planner = Planner {
-        observed,
-        downgrade: wanted.downgrade,
-        goals: BTreeMap::new(),
-        visited: BTreeSet::new(),
-        schemas: BTreeSet::new(),
-        plan: Plan::default(),
-        problems: Vec::new(),
-    };
-    planner.resolve(wanted);
-    for name in planner.goals.keys().copied().collect::<Vec<_>>() {
-        planner.visit(name, None);
-    }
+    let mut planner = Planner::new(wanted, observed);
+    planner.visit_all(wanted);
+    planner.take_family_along();
+    let removal = removal::removal(wanted, observed, &planner.listed());
+    planner.plan.steps.extend(removal.steps);
+    planner.plan.kept.extend(removal.kept);
+    planner.problems.extend(removal.problems);
     planner.refuse_read_only();
     let Planner { mut plan, problems, goals, .. } = planner;
     plan.names = goals.keys().map(ToString::to_string).collect();
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
+}
+
+/// The names of what would be dropped: to be asked about before the plan is made.
+pub fn doomed<'a>(wanted: &'a Wanted, observed: &'a Observed) -> Vec<&'a str> {
+    let mut planner = Planner::new(wanted, observed);
+    planner.visit_all(wanted);
+    removal::doomed(wanted, observed, &planner.listed())
 }
 
 struct Planner<'a> {
@@ -59,6 +61,25 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    fn new(wanted: &Wanted, observed: &'a Observed) -> Self {
+        Self {
+            observed,
+            downgrade: wanted.downgrade,
+            goals: BTreeMap::new(),
+            visited: BTreeSet::new(),
+            schemas: BTreeSet::new(),
+            plan: Plan::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn visit_all(&mut self, wanted: &'a Wanted) {
+        self.resolve(wanted);
+        for name in self.goals.keys().copied().collect::<Vec<_>>() {
+            self.visit(name, None);
+        }
+    }
+
     /// Finds each key of the map in the server's own list.
     fn resolve(&mut self, wanted: &'a Wanted) {
         let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
@@ -155,7 +176,7 @@ impl<'a> Planner<'a> {
         };
         let target = match target {
             Target::Unreachable(wanted) if self.downgrade == DowngradePolicy::Keep => {
-                self.plan.kept.push(Kept {
+                self.plan.kept.push(Kept::NoPath {
                     name: name.to_owned(),
                     installed: installed.version.clone(),
                     wanted: wanted.to_owned(),
@@ -190,8 +211,85 @@ impl<'a> Planner<'a> {
                 name: name.to_owned(),
                 from: installed.version.clone(),
                 to: to.to_owned(),
+                with: None,
             });
         }
+    }
+
+    /// What requires an extension that is updated and has had its version goes along to the same
+    /// one, as PostGIS's family must, unless the map has another version for it.
+    fn take_family_along(&mut self) {
+        let mut heads: Vec<(String, String, String)> = Vec::new();
+        for step in &self.plan.steps {
+            if let Step::Update { name, from, to, .. } = step {
+                heads.push((name.clone(), from.clone(), to.clone()));
+            }
+        }
+        let observed = self.observed;
+        while let Some((head, from, to)) = heads.pop() {
+            for member in &observed.installed {
+                let free = self
+                    .goals
+                    .get(member.name.as_str())
+                    .is_none_or(|goal| goal.version == WantedVersion::Any);
+                let moves = observed
+                    .targets(&member.name)
+                    .any(|(target, reachable)| reachable && target == to);
+                let at_once =
+                    self.plan.steps.iter().any(
+                        |step| matches!(step, Step::Update { name, .. } if *name == member.name),
+                    );
+                if !member.requires.contains(&head)
+                    || member.version != from
+                    || !free
+                    || !moves
+                    || at_once
+                {
+                    continue;
+                }
+                if !member.owned {
+                    self.problems.push(Problem::NotOwner {
+                        name: member.name.clone(),
+                        role: observed.role.clone(),
+                    });
+                }
+                self.plan.steps.push(Step::Update {
+                    name: member.name.clone(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    with: Some(head.clone()),
+                });
+                heads.push((member.name.clone(), from.clone(), to.clone()));
+            }
+        }
+    }
+
+    /// The extensions of the map and all that they require, and whether this plan creates them.
+    fn listed(&self) -> Listed<'a> {
+        let observed = self.observed;
+        let mut listed = Listed::new();
+        let mut names: Vec<&'a str> = self.goals.keys().copied().collect();
+        while let Some(name) = names.pop() {
+            if listed.contains_key(name) {
+                continue;
+            }
+            let version = self.plan.steps.iter().find_map(|step| match step {
+                Step::Create { name: other, version, .. } if other == name => Some(version),
+                Step::Update { name: other, to, .. } if other == name => Some(to),
+                _ => None,
+            });
+            let installed = observed.installed(name);
+            listed.insert(name, installed.is_none());
+            names.extend(installed.iter().flat_map(|it| it.requires.iter().map(String::as_str)));
+            let offered = observed
+                .offered
+                .iter()
+                .flatten()
+                .find(|offered| offered.name == name && Some(&offered.version) == version);
+            let requires = offered.and_then(|offered| offered.requires.as_ref());
+            names.extend(requires.into_iter().flatten().map(String::as_str));
+        }
+        listed
     }
 
     fn move_to(&mut self, installed: &'a Installed, schema: &'a str) {

@@ -2,6 +2,7 @@
 
 use crate::nearest::did_you_mean;
 use crate::observed::{Installed, Observed};
+use crate::refusal::Refusal;
 use crate::release::{is_release, rank};
 use crate::request::WantedVersion;
 
@@ -163,7 +164,7 @@ pub enum Problem {
     },
     /// It belongs to somebody else.
     #[error(
-        "`{name}` is installed and not owned by role `{role}`, which therefore cannot change it: use a secret of its owner"
+        "`{name}` is installed and not owned by role `{role}`, which therefore cannot change or drop it: use a secret of its owner"
     )]
     NotOwner {
         /// The extension.
@@ -211,6 +212,9 @@ pub enum Problem {
         /// The extension.
         name: String,
     },
+    /// Something stays that should go.
+    #[error(transparent)]
+    Removal(#[from] Refusal),
     /// Nothing can be written here.
     #[error(
         "database `{database}` is read-only (SQLSTATE 25006): point `Host` at the writer, not at a \

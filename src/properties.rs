@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use crate::claim::Whose;
 use crate::nearest::did_you_mean;
 use crate::request::{
-    Authentication, Databases, DowngradePolicy, Place, Problem, Request, SslMode, Wanted,
-    WantedExtension, WantedVersion,
+    Authentication, Databases, DowngradePolicy, Place, Problem, RemovalPolicy, Request, SslMode,
+    Wanted, WantedExtension, WantedVersion,
 };
 
 /// Every property of the contract.
@@ -43,9 +44,24 @@ impl Request {
             wanted: reader.wanted(),
             plugins_from: reader.plugins_from(),
             dry_run: reader.boolean("DryRun"),
+            earlier: None,
         };
         let problems = reader.finish();
         if problems.is_empty() { Ok(request) } else { Err(problems) }
+    }
+
+    /// Reads what a Delete needs, and lets be what is not right: it may carry what an older version
+    /// of the function accepted.
+    pub fn read_leniently(properties: Option<&Map<String, Value>>) -> Self {
+        let nothing = Map::new();
+        let mut reader = Reader::new(properties.unwrap_or(&nothing));
+        Self {
+            place: reader.place(),
+            wanted: Wanted { removal: reader.removal(), ..Wanted::default() },
+            plugins_from: None,
+            dry_run: reader.boolean("DryRun"),
+            earlier: None,
+        }
     }
 }
 
@@ -77,14 +93,6 @@ impl<'a> Reader<'a> {
 
     /// Which server, and how to get in.
     pub fn place(&mut self) -> Place {
-        let policies = [("Retain", true), ("Drop", false), ("DropCascade", false)];
-        if self.choice("RemovalPolicy", &policies) == Some(false) {
-            self.problems.push(Problem::NotYet(
-                "RemovalPolicy",
-                "`Drop` or `DropCascade`",
-                "use `Retain`, or leave it out, and drop by hand",
-            ));
-        }
         let kinds = [("Password", Authentication::Password), ("IAM", Authentication::Iam)];
         let authentication =
             self.choice("Authentication", &kinds).unwrap_or(Authentication::Password);
@@ -149,6 +157,7 @@ impl<'a> Reader<'a> {
     pub fn wanted(&mut self) -> Wanted {
         let policies = [("Fail", DowngradePolicy::Fail), ("Keep", DowngradePolicy::Keep)];
         let downgrade = self.choice("DowngradePolicy", &policies).unwrap_or_default();
+        let removal = self.removal();
         let mut extensions = BTreeMap::new();
         match self.properties.get("PluginsMap") {
             Some(Value::Object(map)) => {
@@ -166,7 +175,17 @@ impl<'a> Reader<'a> {
             )),
             Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
         }
-        Wanted { extensions, downgrade }
+        Wanted { extensions, downgrade, removal, whose: Whose::default() }
+    }
+
+    /// What becomes of what is not listed any more.
+    pub fn removal(&mut self) -> RemovalPolicy {
+        let policies = [
+            ("Retain", RemovalPolicy::Retain),
+            ("Drop", RemovalPolicy::Drop),
+            ("DropCascade", RemovalPolicy::DropCascade),
+        ];
+        self.choice("RemovalPolicy", &policies).unwrap_or_default()
     }
 
     fn extension(&mut self, name: &str, value: &Value) -> Option<WantedExtension> {

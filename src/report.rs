@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::databases::Job;
 use crate::plan::Plan;
 use crate::session::Extensions;
 
@@ -18,6 +19,27 @@ pub struct Report {
     pub after: Extensions,
     /// What was done.
     pub plan: Plan,
+    /// What the database has to do with the request.
+    pub job: Job,
+}
+
+impl Report {
+    /// Of a database where there is nothing to look at.
+    pub fn nothing(job: Job) -> Self {
+        Self {
+            database: job.database.clone(),
+            server_version: String::new(),
+            before: Extensions::new(),
+            after: Extensions::new(),
+            plan: Plan::default(),
+            job,
+        }
+    }
+
+    /// Whether anything but our own notes was changed.
+    pub fn has_changed(&self) -> bool {
+        self.plan.steps.iter().any(|step| !step.is_note())
+    }
 }
 
 /// The values of `Data`: the extensions of the map, and the five fixed keys.
@@ -42,16 +64,17 @@ impl Data {
     pub fn of(reports: &[Report]) -> Self {
         let names: BTreeSet<&String> =
             reports.iter().flat_map(|report| &report.plan.names).collect();
+        let wanted: Vec<&Report> = reports.iter().filter(|it| it.job.is_wanted()).collect();
         let versions = names.into_iter().map(|name| (name.clone(), version(name, reports)));
         Self {
             versions: versions.collect(),
-            changed: reports.iter().any(|report| !report.plan.steps.is_empty()),
+            changed: reports.iter().any(Report::has_changed),
             changes: match changes(reports) {
                 none if none.is_empty() => "none".to_owned(),
                 changes => changes,
             },
-            before: each(reports, |report| spelled(&report.before)),
-            after: each(reports, |report| spelled(&report.after)),
+            before: each(&wanted, |report| spelled(&report.before)),
+            after: each(&wanted, |report| spelled(&report.after)),
             server_version: reports
                 .first()
                 .map(|report| report.server_version.clone())
@@ -63,6 +86,7 @@ impl Data {
 fn version(name: &str, reports: &[Report]) -> String {
     let versions: BTreeSet<&str> = reports
         .iter()
+        .filter(|report| report.plan.names.contains(name))
         .flat_map(|report| &report.after)
         .filter(|(other, _)| other == name)
         .map(|(_, version)| version.as_str())
@@ -87,7 +111,7 @@ fn changes(reports: &[Report]) -> String {
     parts.collect::<Vec<_>>().join("; ")
 }
 
-fn each(reports: &[Report], text: impl Fn(&Report) -> String) -> String {
+fn each(reports: &[&Report], text: impl Fn(&Report) -> String) -> String {
     if let [report] = reports {
         return text(report);
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::claim::Whose;
+
 /// A checked request: which server, and how its extensions shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -19,6 +21,8 @@ pub struct Request {
     pub plugins_from: Option<String>,
     /// Plan and rehearse, but change nothing.
     pub dry_run: bool,
+    /// The databases of the request before, where claims of it may be.
+    pub earlier: Option<Databases>,
 }
 
 /// Which server, and how to get in. What is `None` is the secret's to say.
@@ -84,6 +88,10 @@ pub struct Wanted {
     pub extensions: BTreeMap<String, WantedExtension>,
     /// What to do about a version that no update path reaches.
     pub downgrade: DowngradePolicy,
+    /// What becomes of what is not listed any more.
+    pub removal: RemovalPolicy,
+    /// Who lists them.
+    pub whose: Whose,
 }
 
 /// One entry of `PluginsMap`.
@@ -116,6 +124,18 @@ pub enum DowngradePolicy {
     Fail,
     /// Keep what is installed, and say so.
     Keep,
+}
+
+/// What becomes of an extension that the resource created and does not list any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemovalPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It is dropped, unless something depends on it or rows of the user's are in it.
+    Drop,
+    /// It is dropped, and what depends on it too.
+    DropCascade,
 }
 
 impl Display for WantedVersion {
@@ -169,9 +189,6 @@ pub enum Problem {
     /// RDS takes a token over TLS only.
     #[error("`Authentication: IAM` needs TLS: leave `SslMode: disable` out")]
     NeedsTls,
-    /// In the contract, but not built yet.
-    #[error("`{0}` cannot be {1} in this version of the function: {2}")]
-    NotYet(&'static str, &'static str, &'static str),
     /// A number where a version must be.
     #[error(
         "the version of `{0}` is a number, which has lost its zeros (`1.10` became `1.1`): put it in quotes"

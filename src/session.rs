@@ -4,14 +4,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::budget::Budget;
+use crate::claim::{self, Home};
 use crate::connection::Connection;
-use crate::observed::{self, Observed};
-use crate::plan::Plan;
+use crate::observed::{self, Observed, Obstacles};
+use crate::plan::{self, Plan};
 use crate::request::Wanted;
 use crate::words::{chain, server_said};
 
@@ -120,7 +122,8 @@ impl Session {
         Self { connection, database }
     }
 
-    /// Begins the transaction, takes the lock and looks, in one flight.
+    /// Begins the transaction, takes the lock and looks, in one flight; where there are claims, in
+    /// one more, and where extensions shall be dropped, in up to two more.
     ///
     /// # Errors
     /// The lock is not to be had in time, or the server fails.
@@ -129,8 +132,7 @@ impl Session {
         let begin =
             BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
         let look_for = observed::look_for(wanted).to_string();
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
-            [(&look_for, Type::TEXT)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&look_for, Type::TEXT)];
         let look = async {
             let ((), start, row) = tokio::join!(
                 self.connection.limit_lifetime(budget),
@@ -142,7 +144,50 @@ impl Session {
         };
         let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let text = self.bounded(look, budget, doing).await?;
-        self.parsed(Some(&text))
+        let mut observed: Observed = self.parsed(Some(&text))?;
+        if observed.home.as_ref().is_some_and(Home::has_claims) {
+            let text = self.look(claim::SQL, &[], budget).await?;
+            observed.claims = self.parsed(Some(&text))?;
+            let doomed = plan::doomed(wanted, &observed);
+            if !doomed.is_empty() {
+                let obstacles = self.obstacles(&doomed, budget).await?;
+                observed.obstacles = obstacles;
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Whether anybody has claims here: without the lock, which a stranger's request may hold.
+    ///
+    /// # Errors
+    /// The server fails, or says nothing.
+    pub async fn has_claims(&self, budget: Budget) -> Result<bool, Error> {
+        Ok(self.look(claim::ANY, &[], budget).await? == "true")
+    }
+
+    /// What dropping these would meet.
+    async fn obstacles(&self, doomed: &[&str], budget: Budget) -> Result<Obstacles, Error> {
+        let names = Value::from(doomed.to_vec()).to_string();
+        let text = self.look(observed::OBSTACLES, &[(&names, Type::TEXT)], budget).await?;
+        let mut obstacles: Obstacles = self.parsed(Some(&text))?;
+        if let Some(query) = obstacles.rows_query() {
+            let text = self.look(&query, &[], budget).await?;
+            obstacles.has_rows(&self.parsed::<Vec<bool>>(Some(&text))?);
+        }
+        Ok(obstacles)
+    }
+
+    /// One more look, in a flight of its own: only where something may be dropped.
+    async fn look(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        budget: Budget,
+    ) -> Result<String, Error> {
+        let row = async {
+            self.connection.client.query_typed_one(sql, parameters).await?.try_get::<_, String>(0)
+        };
+        self.bounded(row, budget, "reading who lists which extension").await
     }
 
     /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one flight.

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::claim::Entry;
 use crate::sql::{Identifier, Literal};
 
 /// One statement. Displays as SQL; [`Step::change`] says it in words.
@@ -31,6 +32,8 @@ pub enum Step {
         from: String,
         /// The version wanted.
         to: String,
+        /// The extension whose update takes it along, where the map does not ask for it.
+        with: Option<String>,
     },
     /// The extension is in another schema.
     Move {
@@ -39,17 +42,38 @@ pub enum Step {
         /// The schema wanted.
         to: String,
     },
+    /// Extensions that the resource created and does not list any more: all of them at once.
+    Drop {
+        /// Names and versions.
+        extensions: Vec<(String, String)>,
+        /// What depends on them goes along.
+        cascade: bool,
+        /// What that is, in words.
+        along: Vec<String>,
+    },
+    /// Who lists what is noted.
+    Note(Entry),
 }
 
-/// An exact version that was asked for and that `DowngradePolicy: Keep` lets be.
+/// What is let be, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The extension.
-    pub name: String,
-    /// What is installed.
-    pub installed: String,
-    /// What was asked for.
-    pub wanted: String,
+pub enum Kept {
+    /// An exact version was asked for, and `DowngradePolicy: Keep` lets the other be.
+    NoPath {
+        /// The extension.
+        name: String,
+        /// What is installed.
+        installed: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// It was there before the resource, which therefore will not drop it.
+    Adopted {
+        /// The extension.
+        name: String,
+        /// What is installed.
+        version: String,
+    },
 }
 
 impl Display for Step {
@@ -69,6 +93,13 @@ impl Display for Step {
             Self::Move { name, to } => {
                 write!(out, "ALTER EXTENSION {} SET SCHEMA {}", Identifier(name), Identifier(to))
             }
+            Self::Drop { extensions, cascade, .. } => {
+                let names: Vec<_> =
+                    extensions.iter().map(|(name, _)| Identifier(name).to_string()).collect();
+                let behaviour = if *cascade { "CASCADE" } else { "RESTRICT" };
+                write!(out, "DROP EXTENSION {} {behaviour}", names.join(", "))
+            }
+            Self::Note(entry) => entry.fmt(out),
         }
     }
 }
@@ -77,15 +108,30 @@ impl Step {
     /// The change in words, for `Changes`; `None` where nobody asked for it by name.
     pub fn change(&self) -> Option<String> {
         match self {
-            Self::CreateSchema { .. } => None,
+            Self::CreateSchema { .. } | Self::Note(_) => None,
             Self::Create { name, version, required_by: None, .. } => {
                 Some(format!("created {name} {version}"))
             }
             Self::Create { name, version, required_by: Some(by), .. } => {
                 Some(format!("created {name} {version} (required by {by})"))
             }
-            Self::Update { name, from, to } => Some(format!("updated {name} {from} to {to}")),
+            Self::Update { name, from, to, with: None } => {
+                Some(format!("updated {name} {from} to {to}"))
+            }
+            Self::Update { name, from, to, with: Some(with) } => {
+                Some(format!("updated {name} {from} to {to} (with {with})"))
+            }
             Self::Move { name, to } => Some(format!("moved {name} to {to}")),
+            Self::Drop { extensions, along, .. } => {
+                let mut parts: Vec<_> = extensions
+                    .iter()
+                    .map(|(name, version)| format!("dropped {name} {version}"))
+                    .collect();
+                if !along.is_empty() {
+                    parts.push(format!("dropped along with that: {}", along.join(", ")));
+                }
+                Some(parts.join("; "))
+            }
         }
     }
 
@@ -96,17 +142,41 @@ impl Step {
             Self::Create { name, version, .. } => {
                 format!("Installing plugin {name} version {version} ...")
             }
-            Self::Update { name, from, to } => {
+            Self::Update { name, from, to, .. } => {
                 format!("Updating plugin {name} from version {from} to {to} ...")
             }
             Self::Move { name, to } => format!("Moving plugin {name} to schema {to} ..."),
+            Self::Drop { extensions, along, .. } => {
+                let names: Vec<_> = extensions
+                    .iter()
+                    .map(|(name, version)| format!("{name} version {version}"))
+                    .collect();
+                let along = if along.is_empty() {
+                    String::new()
+                } else {
+                    format!(", and along with that: {}", along.join(", "))
+                };
+                format!("Dropping plugin {}{along} ...", names.join(", plugin "))
+            }
+            Self::Note(_) => "Noting who lists which extension ...".to_owned(),
         }
+    }
+
+    /// Whether it changes nothing but our own notes.
+    pub fn is_note(&self) -> bool {
+        matches!(self, Self::Note(_))
     }
 }
 
 impl Display for Kept {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, installed, wanted } = self;
-        write!(out, "kept {name} {installed} (no update path to {wanted})")
+        match self {
+            Self::NoPath { name, installed, wanted } => {
+                write!(out, "kept {name} {installed} (no update path to {wanted})")
+            }
+            Self::Adopted { name, version } => {
+                write!(out, "left {name} {version} unclaimed (it was there before)")
+            }
+        }
     }
 }

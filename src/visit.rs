@@ -8,12 +8,13 @@ use tokio::sync::Mutex;
 
 use crate::answer::Progress;
 use crate::budget::{Backoff, Budget};
-use crate::connection::Connection;
+use crate::connection::{Connection, Patience};
+use crate::databases::{Job, Part};
 use crate::error::{Error, InDatabase};
 use crate::log;
 use crate::plan::{self, Plan};
 use crate::report::Report;
-use crate::request::{Place, Request};
+use crate::request::{Place, Request, Wanted};
 use crate::secret::{self, Credentials, Stage};
 use crate::session::{Extensions, Session};
 use crate::target::{self, Login, Target};
@@ -42,6 +43,10 @@ pub struct Visitor<'a> {
     pub target: Mutex<Target>,
     /// Every version of the secret was rejected, after so long a wait for a rotation.
     pub locked_out: OnceLock<Duration>,
+    /// How long the server may be gone.
+    pub patience: Patience,
+    /// What is wanted of a database that was left: nothing, under the same policy.
+    pub nothing: Wanted,
 }
 
 /// How often to try again what another transaction was in the way of.
@@ -71,12 +76,12 @@ impl Visitor<'_> {
     /// # Errors
     /// What will not pass, or did not in time. Then nothing was changed, unless the error is
     /// [`Error::Unsettled`].
-    pub async fn visit(&self, database: &str, purpose: Purpose) -> Result<Report, Error> {
+    pub async fn visit(&self, job: &Job, purpose: Purpose) -> Result<Report, Error> {
         let mut unsettled = None;
         let mut backoff = Backoff::new();
         let mut conflicts = 0;
         loop {
-            let failure = match self.once(database, purpose, &mut unsettled).await {
+            let failure = match self.once(job, purpose, &mut unsettled).await {
                 Err(Error::Session(failure)) if failure.may_pass() => failure,
                 Err(failure) if unsettled.is_some() => {
                     return Err(Error::Unsettled(Box::new(failure)));
@@ -97,12 +102,13 @@ impl Visitor<'_> {
 
     async fn once(
         &self,
-        database: &str,
+        job: &Job,
         purpose: Purpose,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Report, Error> {
-        let session = Session::new(self.connect(database).await?, database.to_owned());
-        let report = self.at_work(&session, purpose, unsettled).await;
+        let database = job.database.clone();
+        let session = Session::new(self.connect(&database).await?, database);
+        let report = self.at_work(&session, job, purpose, unsettled).await;
         session.close().await;
         report
     }
@@ -111,10 +117,16 @@ impl Visitor<'_> {
     async fn at_work(
         &self,
         session: &Session,
+        job: &Job,
         purpose: Purpose,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Report, Error> {
-        let observed = session.observe(&self.request.wanted, self.budget).await?;
+        let job = job.clone();
+        let wanted = if job.is_wanted() { &self.request.wanted } else { &self.nothing };
+        if job.part == Part::Elsewhere && !session.has_claims(self.budget).await? {
+            return Ok(Report::nothing(job));
+        }
+        let observed = session.observe(wanted, self.budget).await?;
         let database = observed.database.clone();
         let mut before: Extensions = observed
             .installed
@@ -123,7 +135,7 @@ impl Visitor<'_> {
             .collect();
         before.sort_unstable();
         let server_version = observed.short_version().to_owned();
-        let plan = plan::plan(&self.request.wanted, &observed)
+        let plan = plan::plan(wanted, &observed)
             .map_err(|problems| Error::Plan(InDatabase::new(&database, &problems)));
         if let Some(sent) = unsettled.take() {
             let committed = plan.as_ref().is_ok_and(|plan| plan.steps.is_empty());
@@ -132,7 +144,7 @@ impl Visitor<'_> {
                 // The report is of those changes.
                 let Unsettled { before: earlier, plan } = sent;
                 let report =
-                    Report { database, server_version, before: earlier, after: before, plan };
+                    Report { database, server_version, before: earlier, after: before, plan, job };
                 log_after(&report);
                 return Ok(report);
             }
@@ -143,7 +155,7 @@ impl Visitor<'_> {
         }
         let plan = plan?;
         let after = before.clone();
-        let mut report = Report { database, server_version, before, after, plan };
+        let mut report = Report { database, server_version, before, after, plan, job };
         if purpose == Purpose::Apply {
             if !report.plan.steps.is_empty() {
                 report.after = self.apply(session, &report, unsettled).await?;
@@ -192,7 +204,8 @@ impl Visitor<'_> {
                 &token
             }
         };
-        Connection::open(target, database, password, self.trust, self.budget).await
+        let (patience, budget) = (self.patience, self.budget);
+        Connection::open(target, database, password, self.trust, patience, budget).await
     }
 }
 
@@ -211,6 +224,14 @@ pub async fn read_target(
         None => Credentials::default(),
     };
     target::resolve(place, credentials).map_err(Error::Target)
+}
+
+/// Says of a database that was only looked at what it holds.
+pub fn log_untouched(report: &Report) {
+    if report.job.is_wanted() {
+        log::of_database(&report.database, &format!("BEFORE: {:?}", names(&report.before)));
+        log_after(report);
+    }
 }
 
 fn log_after(report: &Report) {

@@ -73,7 +73,7 @@ impl Server {
                 let entry = (version.clone(), schema);
                 assert!(self.installed.insert(name.clone(), entry).is_none(), "installed: {step}");
             }
-            Step::Update { name, from, to } => {
+            Step::Update { name, from, to, .. } => {
                 let (version, _) = self.installed.get_mut(name).expect("installed");
                 assert_eq!(version, from);
                 assert!(order(from) < order(to), "no path: {step}");
@@ -84,6 +84,7 @@ impl Server {
                 assert!(self.schemas.contains(to), "no such schema: {step}");
                 self.installed.get_mut(name).expect("installed").1.clone_from(to);
             }
+            Step::Drop { .. } | Step::Note(_) => panic!("nothing leaves here: {step}"),
         }
     }
 }
@@ -112,7 +113,7 @@ fn a_wish() -> impl Strategy<Value = Wanted> {
     let names = prop::sample::select(vec!["a", "B", "c", "D", "e"]).prop_map(ToOwned::to_owned);
     let policy = prop_oneof![Just(DowngradePolicy::Fail), Just(DowngradePolicy::Keep)];
     (prop::collection::btree_map(names, extension, 0..5), policy)
-        .prop_map(|(extensions, downgrade)| Wanted { extensions, downgrade })
+        .prop_map(|(extensions, downgrade)| Wanted { extensions, downgrade, ..Wanted::default() })
 }
 
 prop_compose! {

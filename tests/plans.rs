@@ -454,7 +454,7 @@ fn refused_properties() {
             ("empty list", read(json!({ "Databases": [] }))),
             ("no PEM", read(json!({ "SslRootCert": "-----BEGIN CERTIFICATE-----\nsecret\n" }))),
             (
-                "not yet",
+                "removal",
                 read(json!({ "RemovalPolicy": "Drop" }))
                     + &read(json!({ "RemovalPolicy": "DropCascade" })),
             ),

@@ -243,16 +243,6 @@ fn properties_one_by_one() {
 }
 
 #[test]
-fn what_is_still_to_come_is_refused_clearly() {
-    let stage = Stage::new();
-    for policy in ["Drop", "DropCascade"] {
-        let properties = json!({ "PluginsMap": { "hstore": "" }, "RemovalPolicy": policy });
-        refused_with(&stage, &properties, &["RemovalPolicy", policy, "not", "use"]);
-    }
-    assert_eq!(stage.secrets.calls(), [], "no secret was read");
-}
-
-#[test]
 fn scalars_are_strings_and_native() {
     let stage = Stage::new();
     let port = support::database::server().port;

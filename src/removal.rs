@@ -1,0 +1,291 @@
+//! What becomes of extensions that a resource does not list any more, and who lists which: pure.
+//!
+//! Nothing is dropped that the resource did not create, that another one lists, or that is
+//! `plpgsql`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::claim::{Claim, Claimant, Entry, Home, SCHEMA, Whose};
+use crate::observed::{Installed, Observed};
+use crate::problem::Problem;
+use crate::refusal::Refusal;
+use crate::request::{RemovalPolicy, Wanted};
+use crate::step::{Kept, Step};
+
+/// The extensions that a request lists, requirements included, and whether it creates them.
+pub(crate) type Listed<'a> = BTreeMap<&'a str, bool>;
+
+/// The end of a plan: what is dropped, and what is noted of it.
+#[derive(Debug, Default)]
+pub(crate) struct Removal {
+    /// The drop, then the claims.
+    pub steps: Vec<Step>,
+    /// What was there before and is not claimed.
+    pub kept: Vec<Kept>,
+    /// What stands in the way.
+    pub problems: Vec<Problem>,
+}
+
+/// The names of what shall be dropped.
+pub(crate) fn doomed<'a>(
+    wanted: &'a Wanted,
+    observed: &'a Observed,
+    listed: &Listed<'_>,
+) -> Vec<&'a str> {
+    let ledger = Ledger::new(wanted, observed);
+    ledger.doomed(listed).into_iter().map(|installed| installed.name.as_str()).collect()
+}
+
+/// Decides what is dropped and what is noted.
+pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>) -> Removal {
+    let ledger = Ledger::new(wanted, observed);
+    let mut removal = Removal::default();
+    if wanted.removal == RemovalPolicy::Retain {
+        // It was another policy once, or there would be no claims of this resource.
+        if observed.home.as_ref().is_some_and(|home| home.writable) && !ledger.mine.is_empty() {
+            removal.steps = ledger.given_up();
+        }
+        return removal;
+    }
+    if listed.is_empty() && ledger.mine.is_empty() {
+        return removal;
+    }
+    removal.problems = ledger.unfit(listed);
+    let doomed = ledger.doomed(listed);
+    if !doomed.is_empty() {
+        removal.problems.extend(ledger.refused(&doomed));
+        removal.steps.push(ledger.dropped(&doomed));
+    }
+    let entries = ledger.entries(listed, &doomed);
+    removal.steps.extend(entries.into_iter().map(Step::Note));
+    removal.kept = ledger.adopted(listed);
+    removal
+}
+
+/// The claims, as one resource sees them.
+struct Ledger<'a> {
+    policy: RemovalPolicy,
+    whose: &'a Whose,
+    observed: &'a Observed,
+    mine: Vec<&'a Claim>,
+    others: Vec<&'a Claim>,
+}
+
+impl<'a> Ledger<'a> {
+    fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
+        let whose = &wanted.whose;
+        let (mine, others) = observed.claims.iter().partition(|claim| whose.has(&claim.claimant));
+        let others: Vec<&Claim> = others;
+        let others = others.into_iter().filter(|claim| !claim.void).collect();
+        Self { policy: wanted.removal, whose, observed, mine, others }
+    }
+
+    fn valid(&self) -> impl Iterator<Item = &'a Claim> {
+        self.mine.iter().copied().filter(|claim| !claim.void)
+    }
+
+    fn created(&self, name: &str) -> bool {
+        self.valid().any(|claim| claim.extension == name && claim.created)
+    }
+
+    /// The other resource that has listed it for longest.
+    fn heir(&self, name: &str) -> Option<&'a Claimant> {
+        self.others.iter().find(|claim| claim.extension == name).map(|claim| &claim.claimant)
+    }
+
+    /// The names that this resource has listed and does not list any more.
+    fn leaving(&self, listed: &Listed<'_>) -> BTreeSet<&'a str> {
+        let names = self.valid().map(|claim| claim.extension.as_str());
+        names.filter(|name| !listed.contains_key(name)).collect()
+    }
+
+    fn doomed(&self, listed: &Listed<'_>) -> Vec<&'a Installed> {
+        if self.policy == RemovalPolicy::Retain {
+            return Vec::new();
+        }
+        let names = self
+            .leaving(listed)
+            .into_iter()
+            .filter(|name| *name != "plpgsql" && self.created(name) && self.heir(name).is_none());
+        names.filter_map(|name| self.observed.installed(name)).collect()
+    }
+
+    fn dropped(&self, doomed: &[&Installed]) -> Step {
+        let cascade = self.policy == RemovalPolicy::DropCascade;
+        let obstacles = &self.observed.obstacles;
+        let mut along: Vec<String> = Vec::new();
+        if cascade {
+            along.extend(obstacles.dependents.iter().map(|dependent| dependent.what.clone()));
+            let rows = obstacles.tables.iter().filter(|table| table.has_rows);
+            along.extend(rows.map(|table| format!("the rows of {table}")));
+        }
+        let named =
+            doomed.iter().map(|installed| (installed.name.clone(), installed.version.clone()));
+        Step::Drop { extensions: named.collect(), cascade, along }
+    }
+
+    /// What forbids the drop.
+    fn refused(&self, doomed: &[&Installed]) -> Vec<Problem> {
+        let observed = self.observed;
+        let names = || doomed.iter().map(|installed| installed.name.clone()).collect();
+        let mut problems = Vec::new();
+        for installed in doomed.iter().filter(|installed| !installed.owned) {
+            problems.push(Problem::NotOwner {
+                name: installed.name.clone(),
+                role: observed.role.clone(),
+            });
+        }
+        let obstacles = &observed.obstacles;
+        if self.policy == RemovalPolicy::DropCascade {
+            let extensions = obstacles.dependents.iter().filter_map(|it| it.extension.as_deref());
+            for extension in extensions {
+                if let Some(owner) = self.heir(extension) {
+                    problems.push(
+                        Refusal::ListedElsewhere {
+                            extensions: names(),
+                            extension: extension.to_owned(),
+                            resource: owner.logical_id.clone(),
+                            stack: owner.stack.clone(),
+                        }
+                        .into(),
+                    );
+                } else if self.valid().any(|claim| claim.extension == extension && !claim.created) {
+                    problems.push(
+                        Refusal::WasThereBefore {
+                            extensions: names(),
+                            extension: extension.to_owned(),
+                        }
+                        .into(),
+                    );
+                }
+            }
+            return problems;
+        }
+        if !obstacles.dependents.is_empty() {
+            problems.push(
+                Refusal::DependedOn {
+                    extensions: names(),
+                    objects: obstacles.dependents.iter().map(|it| it.what.clone()).collect(),
+                }
+                .into(),
+            );
+        }
+        for table in &obstacles.tables {
+            let (name, table_name) = (table.extension.clone(), table.to_string());
+            if !table.readable {
+                let role = observed.role.clone();
+                problems.push(Refusal::RowsUnseen { name, table: table_name, role }.into());
+            } else if table.has_rows {
+                problems.push(Refusal::HoldsRows { name, table: table_name }.into());
+            }
+        }
+        problems
+    }
+
+    /// What keeps the claims from being noted.
+    fn unfit(&self, listed: &Listed<'_>) -> Vec<Problem> {
+        let observed = self.observed;
+        let role = observed.role.clone();
+        let Some(home) = &observed.home else {
+            let may = observed.superuser || observed.may_create || listed.is_empty();
+            return if may {
+                Vec::new()
+            } else {
+                let (schema, database) = (SCHEMA.to_owned(), observed.database.clone());
+                vec![Problem::MayNotCreateSchema { schema, role, database }]
+            };
+        };
+        if !home.trusted {
+            return vec![Refusal::ClaimsOfSomebody { owner: home.owner.clone(), role }.into()];
+        }
+        if home.table && !home.ours {
+            return vec![Refusal::ClaimsAreNone.into()];
+        }
+        if !home.readable || !home.writable {
+            return vec![Refusal::ClaimsForbidden { owner: home.owner.clone(), role }.into()];
+        }
+        Vec::new()
+    }
+
+    /// What is noted: nothing where nothing has changed.
+    fn entries(&self, listed: &Listed<'_>, doomed: &[&Installed]) -> Vec<Entry> {
+        let noted: BTreeMap<&str, bool> =
+            self.valid().map(|claim| (claim.extension.as_str(), claim.created)).collect();
+        let news: Vec<(String, bool)> = listed
+            .iter()
+            .map(|(name, now)| (*name, *now || self.created(name)))
+            .filter(|(name, created)| noted.get(name) != Some(created))
+            .map(|(name, created)| (name.to_owned(), created))
+            .collect();
+        let leaving = self.leaving(listed);
+        let table = self.observed.home.as_ref().is_some_and(|home| home.table);
+        let mut entries = Vec::new();
+        if table && listed.is_empty() && self.others.is_empty() {
+            return self.closed();
+        }
+        if self.mine.iter().any(|claim| claim.restored) {
+            entries.push(Entry::Rebind);
+        }
+        if !doomed.is_empty() || self.mine.iter().any(|claim| claim.void) {
+            entries.push(Entry::Purge);
+        }
+        let stays = |name: &&&str| !doomed.iter().any(|installed| installed.name == **name);
+        for name in leaving.iter().filter(stays) {
+            if let Some(heir) = self.heir(name).filter(|_| self.created(name)) {
+                let extension = (*name).to_owned();
+                entries.push(Entry::Inherit { claimant: heir.clone(), extension });
+            }
+        }
+        entries.extend(self.released(|name| leaving.contains(name) && stays(&&name)));
+        if let (false, Whose::This(claimant)) = (news.is_empty(), self.whose) {
+            if !table {
+                entries.push(Entry::CreateTable { schema: self.observed.home.is_none() });
+            }
+            entries.push(Entry::Claim { claimant: claimant.clone(), extensions: news });
+        }
+        entries
+    }
+
+    /// All claims of this resource are given up: it neither owns nor protects anything any more.
+    fn given_up(&self) -> Vec<Step> {
+        let entries = if self.others.is_empty() { self.closed() } else { self.released(|_| true) };
+        entries.into_iter().map(Step::Note).collect()
+    }
+
+    fn released(&self, which: impl Fn(&str) -> bool) -> Vec<Entry> {
+        let mut names: BTreeMap<&Claimant, Vec<String>> = BTreeMap::new();
+        for claim in self.mine.iter().filter(|claim| which(&claim.extension)) {
+            names.entry(&claim.claimant).or_default().push(claim.extension.clone());
+        }
+        let release = |(claimant, extensions): (&Claimant, _)| Entry::Release {
+            claimant: claimant.clone(),
+            extensions,
+        };
+        names.into_iter().map(release).collect()
+    }
+
+    /// The last claim goes, and the table with it.
+    fn closed(&self) -> Vec<Entry> {
+        match &self.observed.home {
+            Some(Home { owned: true, alone: true, .. }) => {
+                vec![Entry::DropTable, Entry::DropSchema]
+            }
+            Some(Home { owned: true, .. }) => vec![Entry::DropTable],
+            _ => self.released(|_| true),
+        }
+    }
+
+    /// What this request lists for the first time and was there before.
+    fn adopted(&self, listed: &Listed<'_>) -> Vec<Kept> {
+        let noted: BTreeSet<&str> = self.valid().map(|claim| claim.extension.as_str()).collect();
+        listed
+            .iter()
+            .filter(|(name, created)| !**created && !noted.contains(**name) && **name != "plpgsql")
+            .filter_map(|(name, _)| self.observed.installed(name))
+            .map(|installed| Kept::Adopted {
+                name: installed.name.clone(),
+                version: installed.version.clone(),
+            })
+            .collect()
+    }
+}
