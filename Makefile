@@ -11,11 +11,11 @@ FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
-	--test databases --test iam --test reference --test network --test rds --test tls
+	--test databases --test connections --test iam --test reference --test network --test rds --test tls
 TEMPLATES := template.yaml examples/*.yaml
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo test test-deployment test-versions simulate soak lint build clean update-rds-roots
+.PHONY: help demo test test-deployment test-versions many simulate soak lint build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
 	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) $(STORIES); \
 	done
+
+many: ## 200 databases on one server, within one budget
+	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test connections many -- --nocapture
 
 simulate: ## the model of CloudFormation over 10,000 random histories
 	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test simulator
