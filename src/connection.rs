@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Config};
 
 use crate::budget::{Backoff, Budget};
 use crate::log;
+use crate::password::Password;
 use crate::request::SslMode;
-use crate::secret::Password;
 use crate::target::{Login, Target};
 use crate::trust::Trust;
 use crate::words::chain;

@@ -34,6 +34,7 @@ pub mod identity;
 pub mod log;
 pub mod nearest;
 pub mod observed;
+pub mod password;
 pub mod plan;
 pub mod problem;
 pub mod properties;

@@ -1,6 +1,6 @@
 //! The credentials in Secrets Manager.
 
-use std::fmt::{self, Debug, Formatter};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use aws_sdk_secretsmanager::Client;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::budget::{Backoff, Budget};
 use crate::log;
+use crate::password::Password;
 use crate::words::chain;
 
 /// How long one call may take.
@@ -20,28 +21,6 @@ const FRESH_POLICY: Duration = Duration::from_secs(60);
 
 /// PostgreSQL's names among the values of `engine`.
 const ENGINES: [&str; 3] = ["postgres", "postgresql", "aurora-postgresql"];
-
-/// A password. Nothing prints it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Of a text: a secret's, or a signed token.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The password itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Debug for Password {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        out.write_str("Password(hidden)")
-    }
-}
 
 /// What the secret holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -188,7 +167,7 @@ enum Passing {
 }
 
 impl fmt::Display for Passing {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied { code, message } => write!(out, "{code}: {message}"),
             Self::Service(words) | Self::Unreachable(words) => out.write_str(words),
@@ -315,7 +294,7 @@ fn parsed(bytes: &[u8]) -> Result<Credentials, String> {
         problems.push(format!("its `engine` is `{engine}`, which is not PostgreSQL"));
     }
     if problems.is_empty() {
-        let password = password.map(Password);
+        let password = password.map(Password::new);
         Ok(Credentials { username, password, host, port, database })
     } else {
         Err(problems.join("; "))

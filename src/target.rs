@@ -1,7 +1,8 @@
 //! Which server, with which credentials: the template's word before the secret's.
 
+use crate::password::Password;
 use crate::request::{Authentication, Place, SslMode};
-use crate::secret::{Credentials, Password};
+use crate::secret::Credentials;
 
 /// `PostgreSQL`'s port.
 const DEFAULT_PORT: u16 = 5432;

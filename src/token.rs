@@ -13,7 +13,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use reqwest::Url;
 
-use crate::secret::Password;
+use crate::password::Password;
 use crate::trust::region_of;
 use crate::words::chain;
 
