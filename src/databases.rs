@@ -121,6 +121,7 @@ impl Visitor<'_> {
             }
             plans[index] = plan;
         }
+        let host = self.target.lock().await.host.clone();
         let mut reports = Vec::new();
         let mut problems = Vec::new();
         for (job, plan) in jobs.iter().zip(plans) {
@@ -138,7 +139,7 @@ impl Visitor<'_> {
                     continue;
                 }
                 Some(Err(error)) if !job.is_wanted() && error.is_gone() => return Err(error),
-                Some(Err(error)) => error.to_string(),
+                Some(Err(error)) => error.through(&host).to_string(),
                 None => "it was not looked at any more".to_owned(),
             };
             problems.push(InDatabase { database: job.database.clone(), problems: vec![problem] });
@@ -151,6 +152,7 @@ impl Visitor<'_> {
     }
 
     async fn apply_all(&self, mut reports: Vec<Report>) -> Result<Vec<Report>, Error> {
+        let host = self.target.lock().await.host.clone();
         let mut changed = Vec::new();
         let mut failed = Vec::new();
         let stop = AtomicBool::new(false);
@@ -187,7 +189,7 @@ impl Visitor<'_> {
                 }
                 Err(error) => {
                     stop.store(true, Ordering::SeqCst);
-                    failed.push((index, error));
+                    failed.push((index, error.through(&host)));
                 }
             }
         }

@@ -95,7 +95,7 @@ fn a_secret_that_cannot_be_read() {
         ("ResourceNotFoundException", &["ResourceNotFoundException", "ARN or name"][..]),
         ("InvalidRequestException", &["marked for deletion", "restore it"]),
         ("DecryptionFailure", &["KMS", "kms:Decrypt", "KmsKeyArn"]),
-        ("AccessDeniedException", &["AccessDenied", "GetSecretValue"]),
+        ("AccessDeniedException", &["AccessDenied", "GetSecretValue", "kms:Decrypt"]),
         ("ThrottlingException", &["Secrets Manager", "waiting"]),
         ("InternalServiceError", &["Secrets Manager", "waiting"]),
     ] {

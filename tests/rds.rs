@@ -123,6 +123,9 @@ fn a_proxy_by_its_name() {
     let host = "app.proxy-abcdef.eu-west-1.rds.invalid";
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Host": host });
     stage.create_with(&properties).failed(&[host]).failed(&PROXY);
+    let mut several = properties;
+    several["Databases"] = json!(["app", "audit"]);
+    stage.create_with(&several).failed(&[host]).failed(&PROXY);
     // A mistake in the map has nothing to do with it.
     let properties = json!({ "PluginsMap": { "hstore": "*" }, "Host": host });
     let answer = stage.create_with(&properties).failed(&["hstore"]);
@@ -135,4 +138,9 @@ fn a_proxy_by_its_words() {
     let words = "Feature not supported: RDS Proxy currently doesn''t support this command";
     stage.refuse("hstore", &format!("RAISE EXCEPTION '{words}' USING ERRCODE = '0A000'"));
     stage.create(&json!({ "hstore": "" })).failed(&["0A000"]).failed(&PROXY);
+    let other = Database::create();
+    let databases = json!([stage.database.name, other.name]);
+    let properties = json!({ "PluginsMap": { "hstore": "" }, "Databases": databases });
+    let answer = stage.create_with(&properties).failed(&["1 of 2", "0A000"]).failed(&PROXY);
+    assert_eq!(answer.reason.matches(PROXY[0]).count(), 1, "said once: {}", answer.reason);
 }
