@@ -47,6 +47,17 @@ impl Job {
         databases.into_iter().map(|database| Self { database, part }).collect()
     }
 
+    /// Whether nothing is lost where it cannot be entered.
+    fn may_pass_over(&self, error: &Error) -> bool {
+        match self.part {
+            Part::Wanted => false,
+            Part::Left => error.is_closed(),
+            Part::Elsewhere => {
+                error.is_closed() || matches!(error, Error::Connection(_)) && !error.is_gone()
+            }
+        }
+    }
+
     /// Whether the request is about it.
     pub fn is_wanted(&self) -> bool {
         self.part == Part::Wanted
@@ -134,7 +145,7 @@ impl Visitor<'_> {
                     problems.push(found);
                     continue;
                 }
-                Some(Err(error)) if !job.is_wanted() && error.is_closed() => {
+                Some(Err(error)) if job.may_pass_over(&error) => {
                     log::of_database(&job.database, &format!("passed over: {error}"));
                     continue;
                 }

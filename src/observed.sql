@@ -80,16 +80,8 @@ SELECT jsonb_build_object(
     -- Where the claims are, or would be; a schema of that name may be anybody's.
     'home', (
         SELECT jsonb_build_object(
-            'owner', pg_get_userbyid(n.nspowner),
-            'trusted', NOT EXISTS (
-                SELECT FROM unnest(ARRAY[n.nspowner, c.relowner]) AS owner
-                WHERE owner IS NOT NULL AND NOT EXISTS (
-                    SELECT FROM pg_roles AS r
-                    WHERE r.oid = owner
-                      AND (r.rolname = current_user OR r.rolsuper OR EXISTS (
-                        SELECT FROM pg_roles AS s
-                        WHERE s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
-                          AND pg_has_role(r.oid, s.oid, 'MEMBER'))))),
+            'owner', pg_get_userbyid(coalesce(stranger.oid, n.nspowner)),
+            'trusted', stranger.oid IS NULL,
             'table', c.oid IS NOT NULL,
             'ours', coalesce(c.relkind = 'r' AND NOT c.relrowsecurity AND ARRAY(
                 SELECT attname::text FROM pg_attribute
@@ -110,6 +102,14 @@ SELECT jsonb_build_object(
                   AND (d.classid, d.objid) IS DISTINCT FROM ('pg_class'::regclass, c.oid)))
         FROM pg_namespace AS n
         LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'claim'
+        LEFT JOIN LATERAL (
+            SELECT r.oid FROM pg_roles AS r
+            WHERE r.oid IN (n.nspowner, c.relowner) AND r.rolname <> current_user
+              AND NOT r.rolsuper AND NOT EXISTS (
+                SELECT FROM pg_roles AS s
+                WHERE s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
+                  AND pg_has_role(r.oid, s.oid, 'MEMBER'))
+            LIMIT 1) AS stranger ON true
         WHERE n.nspname = 'cfn_postgres_extensions'),
     'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
     'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),

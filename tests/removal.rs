@@ -3,88 +3,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::answer::Answer;
-use support::database::Database;
+use support::database::{Database, server};
+use support::resource::{Resource, claims};
 use support::stage::Stage;
-
-/// A resource of one stack's, on a stage.
-struct Resource<'a> {
-    stage: &'a Stage,
-    stack: String,
-    policy: &'static str,
-    id: String,
-    properties: Value,
-}
-
-impl<'a> Resource<'a> {
-    fn new(stage: &'a Stage, stack: &str, policy: &'static str) -> Self {
-        let stack = format!(
-            "arn:aws:cloudformation:eu-west-1:123456789012:stack/{stack}/{}",
-            stage.database.name
-        );
-        Self { stage, stack, policy, id: String::new(), properties: json!({}) }
-    }
-
-    fn event(&self, kind: &str, properties: &Value) -> Value {
-        let mut all = properties.clone();
-        if all["RemovalPolicy"].is_null() {
-            all["RemovalPolicy"] = json!(self.policy);
-        }
-        let mut event = if self.id.is_empty() {
-            self.stage.event(kind, &all)
-        } else {
-            self.stage.event_about(kind, &self.id, &all)
-        };
-        event["StackId"] = json!(self.stack);
-        if kind == "Update" {
-            event["OldResourceProperties"] = self.properties.clone();
-        }
-        event
-    }
-
-    #[track_caller]
-    fn deliver(&mut self, kind: &str, properties: &Value) -> Answer {
-        let event = self.event(kind, properties);
-        let answer = self.stage.deliver(&event);
-        if answer.status == "SUCCESS" {
-            self.properties = event["ResourceProperties"].clone();
-            self.id.clone_from(&answer.id);
-        }
-        answer
-    }
-
-    #[track_caller]
-    fn create(&mut self, map: &Value) -> Answer {
-        self.deliver("Create", &json!({ "PluginsMap": map }))
-    }
-
-    #[track_caller]
-    fn update(&mut self, map: &Value) -> Answer {
-        self.deliver("Update", &json!({ "PluginsMap": map }))
-    }
-
-    #[track_caller]
-    fn delete(&mut self) -> Answer {
-        let mut properties = self.properties.clone();
-        if properties.is_null() {
-            properties = json!({});
-        }
-        self.deliver("Delete", &properties)
-    }
-}
-
-/// How many claims there are; `none` where there is no table, and no schema.
-fn claims(database: &Database) -> String {
-    if database.value("SELECT to_regnamespace('cfn_postgres_extensions') IS NULL") == "t" {
-        return "none".to_owned();
-    }
-    database.value(
-        "SELECT coalesce(string_agg(split_part(stack, '/', 2) || ' ' || extension
-                || CASE WHEN created THEN ' created' ELSE '' END, ', '
-                ORDER BY stack, extension COLLATE \"C\"), 'empty')
-         FROM cfn_postgres_extensions.claim",
-    )
-}
 
 #[test]
 fn what_it_created_goes_and_what_was_there_stays() {
@@ -186,4 +107,214 @@ fn several_databases_and_one_that_is_left() {
     assert_eq!(stage.database.installed(), "hstore 1.7");
     it.delete().succeeded();
     assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn a_policy_that_changes() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Retain");
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(claims(&stage.database), "none", "`Retain` claims nothing");
+    it.policy = "Drop";
+    let answer = it.update(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "created citext 1.6; left hstore 1.7 unclaimed (it was there before)"
+    );
+    assert_eq!(claims(&stage.database), "a citext created, a hstore");
+    it.update(&json!({})).succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7", "it was not created under `Drop`");
+    it.update(&json!({ "pg_trgm": "" })).succeeded();
+    it.policy = "Retain";
+    it.update(&json!({ "pg_trgm": "" })).succeeded();
+    assert_eq!(claims(&stage.database), "none", "it owns and protects nothing any more");
+    it.policy = "Drop";
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7, pg_trgm 1.6");
+}
+
+#[test]
+fn what_was_dropped_and_created_by_hand_is_nobodys() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "DropCascade");
+    it.create(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
+    stage.database.query("DROP EXTENSION hstore; CREATE EXTENSION hstore");
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.8");
+    assert_eq!(claims(&stage.database), "none");
+}
+
+#[test]
+fn rows_of_the_user_in_an_extensions_tables() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let create = |it: &mut Resource| it.create(&json!({ "keeper": "" })).succeeded();
+    create(&mut it);
+    stage.database.query("INSERT INTO public.kept VALUES (1, false)");
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "", "those rows are the extension's own");
+    create(&mut it);
+    stage.database.query("INSERT INTO public.kept VALUES (2, true)");
+    it.delete().failed(&["keeper", "public.kept", "rows of yours", "DropCascade"]);
+    assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
+    it.policy = "DropCascade";
+    let answer = it.update(&json!({})).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "dropped keeper 1.0; dropped along with that: the rows of public.kept"
+    );
+}
+
+#[test]
+fn a_replacement_on_the_same_server_under_another_name() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let at = |host: &str| json!({ "PluginsMap": { "hstore": "1.7" }, "Host": host, "SslMode": "verify-ca" });
+    it.deliver("Create", &at("localhost")).succeeded();
+    let (old, before) = (it.id.clone(), it.properties.clone());
+    let answer = it.deliver("Update", &at("127.0.0.1")).succeeded();
+    assert_ne!(answer.id, old, "another server, as far as one can know");
+    let (new, after) = (it.id.clone(), it.properties.clone());
+    (it.id, it.properties) = (old, before);
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7", "the new one lists it");
+    (it.id, it.properties) = (new, after);
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "", "and owned it from then on");
+}
+
+#[test]
+fn a_rehearsal_drops_and_notes_nothing() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let dry = |map: Value| json!({ "PluginsMap": map, "DryRun": "true" });
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    let event = it.event("Update", &dry(json!({ "citext": "" })));
+    let answer = stage.deliver_once(&event).succeeded();
+    assert_eq!(answer.data("Changes"), "created citext 1.6; dropped hstore 1.7");
+    assert_eq!(answer.data("After"), "citext 1.6, plpgsql 1.0");
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(claims(&stage.database), "a hstore created");
+}
+
+#[test]
+fn claims_go_through_a_dump() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "", "citext": "" })).succeeded();
+    let copy = Database::copy_of(&stage.database);
+    assert_eq!(claims(&copy), claims(&stage.database), "the table was copied");
+    if !stage.database.dump_and_restore() {
+        return;
+    }
+    it.update(&json!({ "hstore": "" })).succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.8", "what it created is still its own");
+    stage.database.query("DROP EXTENSION hstore; CREATE EXTENSION hstore");
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.8", "and what it did not create is not");
+    assert_eq!(claims(&stage.database), "none");
+    assert_eq!(copy.installed(), "citext 1.6, hstore 1.8", "a copy is another database");
+}
+
+#[test]
+fn a_family_is_updated_together() {
+    let stage = Stage::new();
+    stage.database.query(
+        "CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0';
+         CREATE EXTENSION clan_cousin VERSION '0.9'",
+    );
+    let answer = stage.create(&json!({ "clan": "1.1" })).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1 (with clan)"
+    );
+    assert_eq!(stage.database.installed(), "clan 1.1, clan_child 1.1, clan_cousin 0.9");
+}
+
+#[test]
+fn a_schema_name_that_is_taken() {
+    let stage = Stage::new();
+    let database = &stage.database;
+    let somebody = database.role("pw", "");
+    let mut it = Resource::new(&stage, "a", "Drop");
+    for (sql, words) in [
+        (format!("CREATE SCHEMA cfn_postgres_extensions AUTHORIZATION {somebody}"), &*somebody),
+        (
+            format!(
+                "CREATE SCHEMA cfn_postgres_extensions;
+                 CREATE TABLE cfn_postgres_extensions.claim (stack text);
+                 ALTER TABLE cfn_postgres_extensions.claim OWNER TO {somebody}"
+            ),
+            &*somebody,
+        ),
+        (
+            "CREATE SCHEMA cfn_postgres_extensions;
+             CREATE VIEW cfn_postgres_extensions.claim AS SELECT 1 AS stack"
+                .to_owned(),
+            "not the table of this function",
+        ),
+    ] {
+        database.query(&sql);
+        it.create(&json!({ "hstore": "1.7" })).failed(&[
+            "cfn_postgres_extensions",
+            words,
+            "Retain",
+        ]);
+        assert_eq!(database.installed(), "", "all or nothing");
+        // A Delete has nothing to look for there.
+        it.id = "Extensions-01234567".to_owned();
+        it.delete().succeeded();
+        it.id.clear();
+        stage.create(&json!({ "hstore": "1.7" })).succeeded();
+        database.query("DROP EXTENSION hstore; DROP SCHEMA cfn_postgres_extensions CASCADE");
+    }
+    // An empty one of ours is used, and what else is in it stays.
+    database.query(
+        "CREATE SCHEMA cfn_postgres_extensions; CREATE TABLE cfn_postgres_extensions.mine (a int)",
+    );
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(claims(database), "a hstore created");
+    it.delete().succeeded();
+    let tables = "SELECT string_agg(tablename, ',') FROM pg_tables
+                  WHERE schemaname = 'cfn_postgres_extensions'";
+    assert_eq!(database.value(tables), "mine");
+}
+
+#[test]
+fn less_than_a_superuser() {
+    let stage = Stage::new();
+    let database = &stage.database;
+    let (owner, guest) = (database.role("owner's", ""), database.role("guest's", ""));
+    database.query(&format!("ALTER DATABASE {} OWNER TO {owner}", database.name));
+    stage.credentials(&owner, "owner's");
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
+    assert_eq!(claims(database), "a citext created, a hstore created");
+
+    stage.credentials(&guest, "guest's");
+    let mut other = Resource::new(&stage, "b", "Drop");
+    let answer = other.create(&json!({ "hstore": "any" }));
+    answer.failed(&[&guest, &owner, "cfn_postgres_extensions", "OWNER TO"]);
+    let mut retaining = Resource::new(&stage, "c", "Retain");
+    retaining.create(&json!({ "hstore": "any" })).succeeded();
+
+    // A superuser's table, and a role that may write to it.
+    for what in ["SCHEMA cfn_postgres_extensions", "TABLE cfn_postgres_extensions.claim"] {
+        database.query(&format!("ALTER {what} OWNER TO {}", server().user));
+    }
+    other.create(&json!({ "hstore": "any" })).failed(&["GRANT", "SELECT", &guest]);
+    database.query(&format!(
+        "GRANT USAGE, CREATE ON SCHEMA cfn_postgres_extensions TO {guest}, {owner};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON cfn_postgres_extensions.claim TO {guest}, {owner}"
+    ));
+    other.create(&json!({ "hstore": "any" })).succeeded();
+    stage.credentials(&owner, "owner's");
+    it.delete().succeeded();
+    assert_eq!(database.installed(), "hstore 1.7", "the other one lists it");
+    stage.credentials(&guest, "guest's");
+    other.delete().failed(&["hstore", "not owned by role", &guest]);
+    stage.credentials(&owner, "owner's");
+    other.delete().succeeded();
+    assert_eq!(database.installed(), "");
+    assert_eq!(claims(database), "empty", "the table is a superuser's");
 }

@@ -263,6 +263,10 @@ def with_extensions(binaries, extensions, folder):
     os.makedirs(new_binaries)
     for name in ("initdb", "postgres"):
         shutil.copy(os.path.join(binaries, name), new_binaries)
+    for name in ("pg_dump", "psql"):
+        # Not every package has them; they do not look for anything beside themselves.
+        if os.path.exists(os.path.join(binaries, name)):
+            os.symlink(os.path.join(binaries, name), os.path.join(new_binaries, name))
     os.makedirs(os.path.join(new_share, "extension"))
     library = os.path.join(os.path.dirname(binaries), "lib")
     os.symlink(library, os.path.join(os.path.dirname(new_binaries), "lib"))

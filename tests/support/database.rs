@@ -5,6 +5,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -145,6 +146,58 @@ impl Database {
         server.connect("postgres").query(&format!("CREATE DATABASE {}", quoted(name)));
         let session = Some(Mutex::new(server.connect(name)));
         Self { name: name.to_owned(), server, roles: Mutex::default(), session }
+    }
+
+    /// A copy of another one, made as a template's is.
+    pub fn copy_of(other: &Self) -> Self {
+        let name = unique("copy");
+        other.alone(|admin| {
+            let (copy, other) = (quoted(&name), quoted(&other.name));
+            admin.query(&format!("CREATE DATABASE {copy} TEMPLATE {other}"));
+        });
+        let session = Some(Mutex::new(other.server.connect(&name)));
+        Self { name, server: other.server, roles: Mutex::default(), session }
+    }
+
+    /// Dumps it, drops it, and restores it under the same name; only some servers have the
+    /// programs for that.
+    pub fn dump_and_restore(&self) -> bool {
+        if !Path::new(&self.server.bin).join("pg_dump").exists() {
+            println!("skipped: this server has no pg_dump");
+            return false;
+        }
+        let dump = self.program("pg_dump", &self.name, &[]).output().expect("pg_dump");
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        self.alone(|admin| {
+            let name = quoted(&self.name);
+            admin.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
+            admin.query(&format!("CREATE DATABASE {name}"));
+        });
+        let mut psql = self.program("psql", &self.name, &["-q", "-v", "ON_ERROR_STOP=1"]);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql");
+        psql.stdin.take().expect("a pipe").write_all(&dump.stdout).expect("psql reads");
+        assert!(psql.wait().expect("psql ends").success());
+        true
+    }
+
+    /// One of PostgreSQL's programs, about this database, as the superuser.
+    fn program(&self, name: &str, database: &str, more: &[&str]) -> Command {
+        let server = self.server;
+        let mut command = Command::new(Path::new(&server.bin).join(name));
+        command.env("PGHOST", &server.host).env("PGPORT", server.port.to_string());
+        command.env("PGUSER", &server.user).env("PGPASSWORD", &server.password);
+        command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &server.ca);
+        command.env("PGDATABASE", database).args(more);
+        command
+    }
+
+    /// Does something for which nobody may be connected, and connects again.
+    fn alone(&self, work: impl FnOnce(&Session)) {
+        let admin = self.server.connect("postgres");
+        let mut session = self.session();
+        *session = self.server.connect("postgres");
+        work(&admin);
+        *session = self.server.connect(&self.name);
     }
 
     /// The secret that opens it, as RDS's rotation writes it.

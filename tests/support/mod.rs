@@ -12,6 +12,7 @@
 //! - [`stage`]: all of them together, with events in and answers out.
 //! - [`hole`]: an address that nobody answers for.
 //! - [`proxy`]: a bad network between any two of them.
+//! - [`resource`]: a resource of a stack's, from its Create to its Delete.
 //! - [`sandbox`]: a function that can be killed, frozen and gagged.
 //! - [`trouble`]: a stage with a bad network before its database.
 #![allow(
@@ -29,6 +30,7 @@ pub mod hole;
 pub mod lambda;
 pub mod private;
 pub mod proxy;
+pub mod resource;
 pub mod sandbox;
 pub mod secrets;
 pub mod sink;

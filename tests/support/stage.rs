@@ -154,7 +154,7 @@ impl Stage {
         let first = self.deliver_once(event);
         let catalog = self.database.extensions();
         let second = self.deliver_once(event);
-        assert_eq!(second.status, first.status, "{second:#?}");
+        assert_eq!(second.status, first.status, "{second:#?}, and first: {}", first.reason);
         assert_eq!(second.id, first.id);
         assert_eq!(self.database.extensions(), catalog, "the second delivery changed something");
         if event["RequestType"] != "Delete" && first.status == "SUCCESS" {
