@@ -27,6 +27,7 @@ pub mod databases;
 pub mod delivery;
 pub mod error;
 pub mod event;
+pub mod family;
 pub mod forbidden;
 pub mod handler;
 pub mod http;

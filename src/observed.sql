@@ -46,7 +46,10 @@ WITH RECURSIVE wanted AS MATERIALIZED (
     FROM pg_available_extension_versions AS v
     WHERE EXISTS (SELECT FROM unsettled)
 ), needed (name) AS (
-    SELECT u.name FROM unsettled AS u
+    SELECT named.name
+    FROM unsettled AS u, unnest(ARRAY[
+        u.name, CASE WHEN u.name = 'postgis' THEN 'postgis_raster' END]) AS named (name)
+    WHERE named.name IS NOT NULL
     UNION
     SELECT lower(requirement::text COLLATE "C")
     FROM needed AS n JOIN offered AS o ON lower(o.name) = n.name, unnest(o.requires) AS requirement
@@ -61,6 +64,12 @@ SELECT jsonb_build_object(
         WHERE rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
           AND pg_has_role(oid, 'MEMBER')),
     'may_create', has_database_privilege(current_database(), 'CREATE'),
+    'raster_inside', EXISTS (
+        SELECT FROM pg_extension AS e
+        JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                           AND d.classid = 'pg_type'::regclass AND d.deptype = 'e'
+        JOIN pg_type AS t ON t.oid = d.objid
+        WHERE e.extname = 'postgis' AND t.typname = 'raster'),
     'read_only', current_setting('transaction_read_only')::boolean,
     'libraries', CASE
         WHEN pg_has_role('pg_read_all_settings', 'USAGE')

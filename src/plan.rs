@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::observed::{Installed, Observed, Offered};
 use crate::problem::{Problem, listed};
 use crate::removal::{self, Listed};
-use crate::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
+use crate::request::{DowngradePolicy, Wanted, WantedExtension};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
 
@@ -30,7 +30,7 @@ pub struct Plan {
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> {
     let mut planner = Planner::new(wanted, observed);
     planner.visit_all(wanted);
-    planner.take_family_along();
+    planner.take_families_along();
     let removal = removal::removal(wanted, observed, &planner.listed());
     planner.plan.steps.extend(removal.steps);
     planner.plan.kept.extend(removal.kept);
@@ -48,16 +48,16 @@ pub fn doomed<'a>(wanted: &'a Wanted, observed: &'a Observed) -> Vec<&'a str> {
     removal::doomed(wanted, observed, &planner.listed())
 }
 
-struct Planner<'a> {
-    observed: &'a Observed,
+pub(crate) struct Planner<'a> {
+    pub(crate) observed: &'a Observed,
     downgrade: DowngradePolicy,
     /// By the server's spelling.
-    goals: BTreeMap<&'a str, &'a WantedExtension>,
+    pub(crate) goals: BTreeMap<&'a str, &'a WantedExtension>,
     visited: BTreeSet<&'a str>,
     /// The schemas that steps of the plan create.
     schemas: BTreeSet<&'a str>,
-    plan: Plan,
-    problems: Vec<Problem>,
+    pub(crate) plan: Plan,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl<'a> Planner<'a> {
@@ -155,6 +155,9 @@ impl<'a> Planner<'a> {
         };
         self.visit_requirements(name, version);
         self.refuse_forbidden(name, version);
+        if self.package_raster(version) {
+            return;
+        }
         let schema = self.schema_to_create(version, goal.and_then(|goal| goal.schema.as_deref()));
         self.plan.steps.push(Step::Create {
             name: name.to_owned(),
@@ -213,54 +216,6 @@ impl<'a> Planner<'a> {
                 to: to.to_owned(),
                 with: None,
             });
-        }
-    }
-
-    /// What requires an extension that is updated and has had its version goes along to the same
-    /// one, as PostGIS's family must, unless the map has another version for it.
-    fn take_family_along(&mut self) {
-        let mut heads: Vec<(String, String, String)> = Vec::new();
-        for step in &self.plan.steps {
-            if let Step::Update { name, from, to, .. } = step {
-                heads.push((name.clone(), from.clone(), to.clone()));
-            }
-        }
-        let observed = self.observed;
-        while let Some((head, from, to)) = heads.pop() {
-            for member in &observed.installed {
-                let free = self
-                    .goals
-                    .get(member.name.as_str())
-                    .is_none_or(|goal| goal.version == WantedVersion::Any);
-                let moves = observed
-                    .targets(&member.name)
-                    .any(|(target, reachable)| reachable && target == to);
-                let at_once =
-                    self.plan.steps.iter().any(
-                        |step| matches!(step, Step::Update { name, .. } if *name == member.name),
-                    );
-                if !member.requires.contains(&head)
-                    || member.version != from
-                    || !free
-                    || !moves
-                    || at_once
-                {
-                    continue;
-                }
-                if !member.owned {
-                    self.problems.push(Problem::NotOwner {
-                        name: member.name.clone(),
-                        role: observed.role.clone(),
-                    });
-                }
-                self.plan.steps.push(Step::Update {
-                    name: member.name.clone(),
-                    from: from.clone(),
-                    to: to.clone(),
-                    with: Some(head.clone()),
-                });
-                heads.push((member.name.clone(), from.clone(), to.clone()));
-            }
         }
     }
 

@@ -275,7 +275,13 @@ impl Problem {
             name: installed.name.clone(),
             installed: installed.version.clone(),
             wanted: wanted.to_owned(),
-            reachable: if reachable.is_empty() {
+            reachable: if observed.targets(&installed.name).next().is_none() {
+                format!(
+                    "it knows none from there at all, as with an extension that cannot be updated \
+                     in place (`pg_repack`): if it keeps nothing of yours, drop it by hand and \
+                     deploy again; else ask for the installed version or for `any`{keep}"
+                )
+            } else if reachable.is_empty() {
                 format!(
                     "no other version can be reached from it: ask for the installed one or for \
                      `any`{keep}"

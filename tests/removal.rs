@@ -217,21 +217,6 @@ fn claims_go_through_a_dump() {
 }
 
 #[test]
-fn a_family_is_updated_together() {
-    let stage = Stage::new();
-    stage.database.query(
-        "CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0';
-         CREATE EXTENSION clan_cousin VERSION '0.9'",
-    );
-    let answer = stage.create(&json!({ "clan": "1.1" })).succeeded();
-    assert_eq!(
-        answer.data("Changes"),
-        "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1 (with clan)"
-    );
-    assert_eq!(stage.database.installed(), "clan 1.1, clan_child 1.1, clan_cousin 0.9");
-}
-
-#[test]
 fn a_schema_name_that_is_taken() {
     let stage = Stage::new();
     let database = &stage.database;

@@ -1,0 +1,76 @@
+//! Extensions that move together.
+
+mod support;
+
+use serde_json::json;
+use support::stage::Stage;
+
+#[test]
+fn a_family_is_updated_together() {
+    let stage = Stage::new();
+    stage.database.query(
+        "CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0';
+         CREATE EXTENSION clan_cousin VERSION '0.9'",
+    );
+    let answer = stage.create(&json!({ "clan": "1.1" })).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1 (with clan)"
+    );
+    assert_eq!(stage.database.installed(), "clan 1.1, clan_child 1.1, clan_cousin 0.9");
+}
+
+#[test]
+fn a_member_that_the_map_has_its_own_word_for() {
+    let stage = Stage::new();
+    stage
+        .database
+        .query("CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0'");
+    stage.create(&json!({ "clan": "1.1", "clan_child": "1.0" })).succeeded();
+    assert_eq!(stage.database.installed(), "clan 1.1, clan_child 1.0", "as it says");
+    let answer = stage.create(&json!({ "clan": "1.1", "clan_child": "latest" })).succeeded();
+    assert_eq!(answer.data("Changes"), "updated clan_child 1.0 to 1.1");
+}
+
+#[test]
+fn raster_functions_that_an_update_of_postgis_unpackages() {
+    let stage = Stage::new();
+    let Some(version) = stage.postgis() else { return };
+    let before = "2.5.5";
+    stage.database.query("CREATE EXTENSION postgis; CREATE EXTENSION postgis_raster");
+    let paths = format!(
+        "SELECT count(*) FROM pg_extension_update_paths('postgis')
+         WHERE source = '{before}' AND target = '{version}' AND path IS NOT NULL"
+    );
+    if stage.database.value(&paths) == "0" {
+        println!("skipped: this PostGIS has no update from {before}");
+        return;
+    }
+    // As PostGIS 2 left it: one extension with the raster functions in it.
+    let in_one = format!(
+        "UPDATE pg_depend SET refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis')
+         WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+           AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
+         DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass
+           AND objid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
+         DELETE FROM pg_extension WHERE extname = 'postgis_raster';
+         UPDATE pg_extension SET extversion = '{before}' WHERE extname = 'postgis'"
+    );
+    stage.database.query(&in_one);
+    stage.database.query("CREATE TABLE public.maps (id int, tile raster)");
+    let answer = stage.create(&json!({ "PostGIS": version })).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        format!(
+            "updated postgis {before} to {version}; created postgis_raster unpackaged; \
+             updated postgis_raster unpackaged to {version} (with postgis)"
+        )
+    );
+    let installed = format!("postgis {version}, postgis_raster {version}");
+    assert_eq!(stage.database.installed(), installed);
+    stage.database.query("SELECT st_width(tile) FROM public.maps");
+
+    stage.database.query(&in_one);
+    let answer = stage.create(&json!({ "postgis_raster": "latest", "postgis": "latest" }));
+    assert_eq!(answer.succeeded().data("postgis_raster"), version);
+}
