@@ -12,11 +12,12 @@ WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.jso
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
 	--test databases --test connections --test iam --test reference --test network --test rds --test tls \
-	--test removal --test leaving
+	--test removal --test leaving --test families --test rehearsals
 TEMPLATES := template.yaml examples/*.yaml
+EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help demo test test-deployment test-versions many simulate soak lint build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions many simulate soak lint build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +56,10 @@ lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo deny check bans licenses sources
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
 	$(TOOLS)/cfn-lint $(TEMPLATES)
+
+plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST, PGUSER, ... or of its secret
+	cargo build $(FEATURES) --quiet
+	python3 tools/plan.py $(EVENT) --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
 
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build

@@ -171,10 +171,18 @@ impl Visitor<'_> {
         report: &Report,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Extensions, Error> {
-        for step in &report.plan.steps {
-            log::of_database(&report.database, &step.announcement());
-        }
         let rehearse = self.request.dry_run;
+        let mut announced: Vec<String> = report
+            .plan
+            .steps
+            .iter()
+            // `make plan` prints these.
+            .map(|step| if rehearse { format!("Rehearsing: {step};") } else { step.announcement() })
+            .collect();
+        announced.dedup();
+        for words in announced {
+            log::of_database(&report.database, &words);
+        }
         if !rehearse {
             self.progress.sent();
         }

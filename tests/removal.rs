@@ -2,7 +2,7 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::database::{Database, server};
 use support::resource::{Resource, claims};
 use support::stage::Stage;
@@ -181,20 +181,6 @@ fn a_replacement_on_the_same_server_under_another_name() {
     (it.id, it.properties) = (new, after);
     it.delete().succeeded();
     assert_eq!(stage.database.installed(), "", "and owned it from then on");
-}
-
-#[test]
-fn a_rehearsal_drops_and_notes_nothing() {
-    let stage = Stage::new();
-    let mut it = Resource::new(&stage, "a", "Drop");
-    let dry = |map: Value| json!({ "PluginsMap": map, "DryRun": "true" });
-    it.create(&json!({ "hstore": "1.7" })).succeeded();
-    let event = it.event("Update", &dry(json!({ "citext": "" })));
-    let answer = stage.deliver_once(&event).succeeded();
-    assert_eq!(answer.data("Changes"), "created citext 1.6; dropped hstore 1.7");
-    assert_eq!(answer.data("After"), "citext 1.6, plpgsql 1.0");
-    assert_eq!(stage.database.installed(), "hstore 1.7");
-    assert_eq!(claims(&stage.database), "a hstore created");
 }
 
 #[test]
