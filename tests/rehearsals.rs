@@ -1,5 +1,7 @@
 //! `DryRun`, and the plan of it for a person.
 
+#![expect(clippy::expect_used, reason = "a broken stage is a failed test")]
+
 mod support;
 
 use std::path::Path;
