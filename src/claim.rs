@@ -68,15 +68,19 @@ impl Whose {
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of the row, not states of ours")]
 pub struct Claim {
     /// Whose.
     pub claimant: Claimant,
     /// The extension's name.
     pub extension: String,
-    /// Whether the claimant created it, or inherited that from who did.
+    /// Whether the claimant created what is there now, or inherited that from who did.
     pub created: bool,
-    /// It speaks of another database, or of an extension that is gone: dropped, or dropped and
-    /// created again.
+    /// The row says that it did, and what it created is gone: dropped, or dropped and created
+    /// again. It still lists the extension.
+    #[serde(default)]
+    pub stale: bool,
+    /// It speaks of another database.
     pub void: bool,
     /// It came with a dump: its oids are those of another place.
     pub restored: bool,
@@ -122,8 +126,10 @@ pub enum Entry {
     },
     /// What came with a dump gets the oids of this place.
     Rebind,
-    /// What speaks of nothing that is there is removed.
+    /// What speaks of another database is removed.
     Purge,
+    /// What was created and is gone, or another one now, is nobody's.
+    Disown,
     /// These are listed by a resource, and were created by it or were not.
     Claim {
         /// Whose they are.
@@ -171,16 +177,20 @@ impl Display for Entry {
             }
             Self::Rebind => write!(
                 out,
-                "UPDATE {SCHEMA}.claim AS c SET extension_oid = e.oid, home = n.oid \
-                 FROM pg_extension AS e, pg_namespace AS n \
-                 WHERE e.extname = c.extension AND n.nspname = '{SCHEMA}' AND c.home <> n.oid \
+                "UPDATE {SCHEMA}.claim AS c SET home = n.oid, extension_oid = coalesce(\
+                 (SELECT e.oid FROM pg_extension AS e WHERE e.extname = c.extension), 0) \
+                 FROM pg_namespace AS n WHERE n.nspname = '{SCHEMA}' AND c.home <> n.oid \
                  AND c.database = current_database()"
             ),
-            Self::Purge => write!(
+            Self::Purge => {
+                write!(out, "DELETE FROM {SCHEMA}.claim WHERE database <> current_database()")
+            }
+            Self::Disown => write!(
                 out,
-                "DELETE FROM {SCHEMA}.claim AS c WHERE c.database <> current_database() OR NOT \
-                 EXISTS (SELECT FROM pg_extension AS e \
-                 WHERE e.extname = c.extension AND e.oid = c.extension_oid)"
+                "UPDATE {SCHEMA}.claim AS c SET created = false WHERE c.created AND NOT EXISTS \
+                 (SELECT FROM pg_extension AS e \
+                 JOIN pg_namespace AS n ON n.nspname = '{SCHEMA}' WHERE e.extname = c.extension \
+                 AND (e.oid = c.extension_oid OR c.home <> n.oid))"
             ),
             Self::Claim { claimant, extensions } => {
                 let values: Vec<_> = extensions
@@ -216,7 +226,9 @@ impl Display for Entry {
             }
             Self::Inherit { claimant, extension } => write!(
                 out,
-                "UPDATE {SCHEMA}.claim SET created = true WHERE {} AND extension = {}",
+                "UPDATE {SCHEMA}.claim SET created = true, extension_oid = e.oid, home = n.oid \
+                 FROM pg_extension AS e, pg_namespace AS n WHERE n.nspname = '{SCHEMA}' \
+                 AND e.extname = extension AND {} AND extension = {}",
                 is(claimant),
                 Literal(extension)
             ),

@@ -59,6 +59,18 @@ pub enum Refusal {
         /// In which stack.
         stack: String,
     },
+    /// `DropCascade` would take along what the map lists.
+    #[error(
+        "{} cannot be dropped: extension `{extension}` depends on it, which `PluginsMap` lists; \
+         list both, or neither",
+        quoted(extensions)
+    )]
+    ListedHere {
+        /// The extensions.
+        extensions: Vec<String>,
+        /// What depends on them.
+        extension: String,
+    },
     /// `DropCascade` would take along what was there before the resource.
     #[error(
         "{} cannot be dropped: extension `{extension}` depends on it, which was there before this \

@@ -53,7 +53,7 @@ pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>)
     removal.problems = ledger.unfit(listed);
     let doomed = ledger.doomed(listed);
     if !doomed.is_empty() {
-        removal.problems.extend(ledger.refused(&doomed));
+        removal.problems.extend(ledger.refused(&doomed, listed));
         removal.steps.push(ledger.dropped(&doomed));
     }
     let entries = ledger.entries(listed, &doomed);
@@ -125,7 +125,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// What forbids the drop.
-    fn refused(&self, doomed: &[&Installed]) -> Vec<Problem> {
+    fn refused(&self, doomed: &[&Installed], listed: &Listed<'_>) -> Vec<Problem> {
         let observed = self.observed;
         let names = || doomed.iter().map(|installed| installed.name.clone()).collect();
         let mut problems = Vec::new();
@@ -146,6 +146,14 @@ impl<'a> Ledger<'a> {
                             extension: extension.to_owned(),
                             resource: owner.logical_id.clone(),
                             stack: owner.stack.clone(),
+                        }
+                        .into(),
+                    );
+                } else if listed.contains_key(extension) {
+                    problems.push(
+                        Refusal::ListedHere {
+                            extensions: names(),
+                            extension: extension.to_owned(),
                         }
                         .into(),
                     );
@@ -223,11 +231,17 @@ impl<'a> Ledger<'a> {
         if table && listed.is_empty() && self.others.is_empty() {
             return self.closed();
         }
-        if self.mine.iter().any(|claim| claim.restored) {
+        let any = |is: fn(&Claim) -> bool| {
+            self.mine.iter().chain(&self.others).any(|claim| !claim.void && is(claim))
+        };
+        if self.mine.iter().any(|claim| claim.void) {
+            entries.push(Entry::Purge);
+        }
+        if any(|claim| claim.restored) {
             entries.push(Entry::Rebind);
         }
-        if !doomed.is_empty() || self.mine.iter().any(|claim| claim.void) {
-            entries.push(Entry::Purge);
+        if any(|claim| claim.stale) {
+            entries.push(Entry::Disown);
         }
         let stays = |name: &&&str| !doomed.iter().any(|installed| installed.name == **name);
         for name in leaving.iter().filter(stays) {
@@ -236,7 +250,7 @@ impl<'a> Ledger<'a> {
                 entries.push(Entry::Inherit { claimant: heir.clone(), extension });
             }
         }
-        entries.extend(self.released(|name| leaving.contains(name) && stays(&&name)));
+        entries.extend(self.released(|name| leaving.contains(name)));
         if let (false, Whose::This(claimant)) = (news.is_empty(), self.whose) {
             if !table {
                 entries.push(Entry::CreateTable { schema: self.observed.home.is_none() });

@@ -1,0 +1,235 @@
+//! Plays events in a world, and compares it with the truth after each.
+
+use std::collections::BTreeMap;
+
+use cfn_postgres_extensions::request::RemovalPolicy;
+
+use super::event::{DATABASES, Deed, Happening, Id, PLACES, RESOURCES, Wish};
+use super::truth::{Asked, Key, Snapshot, Truth, Whose};
+
+/// Where a history takes place.
+pub trait World {
+    /// Does what a request asks for; says whether it succeeded.
+    fn request(&mut self, request: &Request) -> bool;
+    /// Somebody does something by hand.
+    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str);
+    /// What a database holds.
+    fn snapshot(&mut self, database: usize) -> Snapshot;
+}
+
+/// What a function is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What `CloudFormation` calls it.
+    pub kind: Kind,
+    /// Whose claims it is about.
+    pub whose: Whose,
+    /// The resource, and the place whose id it comes with, where it comes with one of ours.
+    pub key: Key,
+    /// The id of a Delete.
+    pub id: Id,
+    /// The properties.
+    pub wish: Wish,
+    /// Those of an Update before.
+    pub old: Option<Wish>,
+}
+
+/// What `CloudFormation` calls a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The resource is new.
+    Create,
+    /// It has another template.
+    Update,
+    /// It goes.
+    Delete,
+}
+
+impl Request {
+    /// What it wants of which database. A Delete goes by the claims: it looks everywhere.
+    pub fn asked(&self) -> BTreeMap<usize, Asked> {
+        let nothing = || Asked { map: [].into(), listed: [].into() };
+        let Wish { place, databases, policy, map } = &self.wish;
+        if self.kind == Kind::Delete {
+            let touches = *policy != RemovalPolicy::Retain && self.id != Id::CreateFailed;
+            let all = PLACES[*place].iter().filter(|_| touches);
+            return all.map(|database| (*database, nothing())).collect();
+        }
+        let mut asked = BTreeMap::new();
+        if let Some(old) = &self.old
+            && self.key.place == *place
+            && old.place == *place
+            && [policy, &old.policy].iter().any(|policy| **policy != RemovalPolicy::Retain)
+        {
+            asked.extend(old.databases.iter().map(|database| (*database, nothing())));
+        }
+        let wanted = || Asked { map: map.clone(), listed: self.wish.listed() };
+        asked.extend(databases.iter().map(|database| (*database, wanted())));
+        asked
+    }
+}
+
+/// What came of the requests of a history.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Count {
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Extensions that requests dropped.
+    pub dropped: u64,
+    /// Ownerships that passed to another resource.
+    pub inherited: u64,
+}
+
+impl Count {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            succeeded: self.succeeded + other.succeeded,
+            refused: self.refused + other.refused,
+            dropped: self.dropped + other.dropped,
+            inherited: self.inherited + other.inherited,
+        }
+    }
+}
+
+/// A history that is being made.
+pub struct History<'a, W> {
+    world: &'a mut W,
+    truth: Truth,
+    resources: [Option<Wish>; RESOURCES],
+    /// What came of it so far.
+    pub count: Count,
+}
+
+impl<'a, W: World> History<'a, W> {
+    /// A new one, in an empty world.
+    pub fn new(world: &'a mut W) -> Self {
+        Self {
+            world,
+            truth: Truth::default(),
+            resources: Default::default(),
+            count: Count::default(),
+        }
+    }
+
+    /// Plays one event, and all that `CloudFormation` does after it.
+    pub fn play(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Deploy { who, wish, back } => self.deploy(*who, wish, *back),
+            Happening::Delete { who, id } => self.delete(*who, *id),
+            Happening::Hand { database, deed, extension } => {
+                self.meddle(*database, *deed, extension);
+            }
+        }
+    }
+
+    fn deploy(&mut self, who: usize, wish: &Wish, back: bool) {
+        let key = |wish: &Wish| Key { who, place: wish.place };
+        let Some(old) = self.resources[who].clone() else {
+            if self.request(Kind::Create, key(wish), wish, None) {
+                self.resources[who] = Some(wish.clone());
+            }
+            return;
+        };
+        if !self.request(Kind::Update, key(&old), wish, Some(&old)) {
+            // Back, with the properties swapped; nothing was changed, so that may fail too.
+            self.request(Kind::Update, key(&old), &old, Some(wish));
+            return;
+        }
+        let (gone, stays) = if !back {
+            (&old, wish)
+        } else if self.request(Kind::Update, key(wish), &old, Some(wish)) {
+            (wish, &old)
+        } else {
+            // The rollback failed and is skipped.
+            self.resources[who] = Some(wish.clone());
+            return;
+        };
+        self.resources[who] = Some(stays.clone());
+        if gone.place != stays.place {
+            // Whether it succeeds or not: what it leaves behind is nobody's business any more.
+            self.request(Kind::Delete, key(gone), gone, None);
+        }
+    }
+
+    fn delete(&mut self, who: usize, id: Id) {
+        let Some(wish) = self.resources[who].clone() else { return };
+        let key = Key { who, place: wish.place };
+        let whose = match id {
+            Id::Issued | Id::CreateFailed => Whose::This(key),
+            Id::Invented | Id::CreateUnknown => Whose::AnyOf(who),
+        };
+        let request = Request { kind: Kind::Delete, whose, key, id, wish, old: None };
+        if self.send(&request) && id != Id::CreateFailed {
+            self.resources[who] = None;
+        }
+    }
+
+    fn request(&mut self, kind: Kind, key: Key, wish: &Wish, old: Option<&Wish>) -> bool {
+        // An Update whose server is another one gets the id of that.
+        let place = if kind == Kind::Delete { key.place } else { wish.place };
+        let whose = Whose::This(Key { place, ..key });
+        let (wish, old) = (wish.clone(), old.cloned());
+        self.send(&Request { kind, whose, key, id: Id::Issued, wish, old })
+    }
+
+    /// Sends a request, and compares what comes of it with what must.
+    fn send(&mut self, request: &Request) -> bool {
+        let mut expected = Some(self.truth.clone());
+        for (database, asked) in request.asked() {
+            let after = self.truth[database].after(request.whose, request.wish.policy, &asked);
+            expected = expected.zip(after).map(|(mut truth, after)| {
+                truth[database] = after;
+                truth
+            });
+        }
+        let succeeded = self.world.request(request);
+        let wrong = if succeeded { "should be refused" } else { "should succeed" };
+        assert_eq!(succeeded, expected.is_some(), "{wrong}: {request:#?}\n{:#?}", self.truth);
+        if let Some(truth) = expected {
+            self.count(&truth);
+            self.truth = truth;
+            self.count.succeeded += 1;
+        } else {
+            self.count.refused += 1;
+        }
+        self.compare(&format!("{request:#?}"));
+        succeeded
+    }
+
+    fn count(&mut self, after: &Truth) {
+        for (before, after) in self.truth.iter().zip(after) {
+            for (name, owner) in &before.extensions {
+                match (owner, after.extensions.get(name)) {
+                    (_, None) => self.count.dropped += 1,
+                    (Some(owner), Some(Some(heir))) if owner != heir => self.count.inherited += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str) {
+        if deed == Deed::Copy {
+            // Of the other one on its server.
+            let Some(other) = [1, 0].get(database) else { return };
+            let Some(copy) = self.truth[*other].copied() else { return };
+            self.truth[database] = copy;
+        } else {
+            let Some(after) = self.truth[database].meddled(deed, extension) else { return };
+            self.truth[database] = after;
+        }
+        self.world.meddle(database, deed, extension);
+        self.compare(&format!("{deed:?} {extension} in {database}"));
+    }
+
+    fn compare(&mut self, after: &str) {
+        for database in 0..DATABASES {
+            let (held, expected) = (self.world.snapshot(database), self.truth[database].snapshot());
+            assert_eq!(held, expected, "what is there, and what must be, in {database}: {after}");
+        }
+    }
+}
