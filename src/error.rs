@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::problem::listed;
 use crate::words::chain;
-use crate::{connection, request, secret, session, target, token, trust};
+use crate::{connection, failure, request, secret, target, token, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum Error {
     Connection(#[from] connection::Error),
     /// What the server said, or that it said nothing.
     #[error(transparent)]
-    Session(#[from] session::Error),
+    Session(#[from] failure::Error),
     /// The template's author or the database's owner: the map does not fit the server.
     #[error("{}", in_database(.0))]
     Plan(InDatabase),

@@ -1,15 +1,11 @@
 //! The properties as CloudFormation sends them: every scalar may be a string.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::claim::Whose;
 use crate::nearest::did_you_mean;
-use crate::request::{
-    Authentication, Databases, DowngradePolicy, Place, Problem, RemovalPolicy, Request, SslMode,
-    Wanted, WantedExtension, WantedVersion,
-};
+use crate::request::{Authentication, Databases, Place, Problem, Request, SslMode, Wanted};
 
 /// Every property of the contract.
 const PROPERTIES: [&str; 16] = [
@@ -68,8 +64,8 @@ impl Request {
 /// Reads properties one by one and collects what is wrong with them.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    properties: &'a Map<String, Value>,
-    problems: Vec<Problem>,
+    pub(crate) properties: &'a Map<String, Value>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
@@ -153,120 +149,8 @@ impl<'a> Reader<'a> {
         self.text("PluginsFrom")
     }
 
-    /// What shall be there.
-    pub fn wanted(&mut self) -> Wanted {
-        let policies = [("Fail", DowngradePolicy::Fail), ("Keep", DowngradePolicy::Keep)];
-        let downgrade = self.choice("DowngradePolicy", &policies).unwrap_or_default();
-        let removal = self.removal();
-        let mut extensions = BTreeMap::new();
-        match self.properties.get("PluginsMap") {
-            Some(Value::Object(map)) => {
-                for (name, value) in map {
-                    if let Some(extension) = self.extension(name, value) {
-                        extensions.insert(name.clone(), extension);
-                    }
-                }
-            }
-            Some(Value::Null) | None if self.text("PluginsFrom").is_some() => {}
-            Some(Value::Null) | None => self.problems.push(Problem::Missing(
-                "PluginsMap",
-                "give a map of extension names to versions; it may be empty, and with `PluginsFrom` \
-                 absent",
-            )),
-            Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
-        }
-        Wanted { extensions, downgrade, removal, whose: Whose::default() }
-    }
-
-    /// What becomes of what is not listed any more.
-    pub fn removal(&mut self) -> RemovalPolicy {
-        let policies = [
-            ("Retain", RemovalPolicy::Retain),
-            ("Drop", RemovalPolicy::Drop),
-            ("DropCascade", RemovalPolicy::DropCascade),
-        ];
-        self.choice("RemovalPolicy", &policies).unwrap_or_default()
-    }
-
-    fn extension(&mut self, name: &str, value: &Value) -> Option<WantedExtension> {
-        if name.is_empty() || name.contains('\0') {
-            self.malformed("PluginsMap", "a map whose keys are names of extensions");
-            return None;
-        }
-        let Value::Object(map) = value else {
-            return Some(WantedExtension { version: self.version(name, value)?, schema: None });
-        };
-        for key in map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str())) {
-            self.problems.push(Problem::UnknownKey {
-                extension: name.to_owned(),
-                key: key.clone(),
-                suggestion: did_you_mean(key, ["Version", "Schema"]),
-            });
-        }
-        let version = self.version(name, map.get("Version").unwrap_or(&Value::Null));
-        let schema = map.get("Schema").and_then(|schema| self.schema(name, schema));
-        Some(WantedExtension { version: version?, schema })
-    }
-
-    fn version(&mut self, name: &str, value: &Value) -> Option<WantedVersion> {
-        let text = match value {
-            Value::Null => return Some(WantedVersion::Any),
-            Value::String(text) => text.as_str(),
-            Value::Number(_) => {
-                self.problems.push(Problem::NumericVersion(name.to_owned()));
-                return None;
-            }
-            _ => {
-                self.malformed(
-                    &format!("PluginsMap.{name}"),
-                    "a version in quotes, or a map of `Version` and `Schema`",
-                );
-                return None;
-            }
-        };
-        match text {
-            "" | "any" => Some(WantedVersion::Any),
-            "latest" => Some(WantedVersion::Latest),
-            "*" => {
-                self.problems.push(Problem::BareStar(name.to_owned()));
-                None
-            }
-            _ => match text.strip_suffix('*').unwrap_or(text) {
-                start if start.contains('*') => {
-                    self.problems.push(Problem::MisplacedStar(name.to_owned(), text.to_owned()));
-                    None
-                }
-                start if start.len() < text.len() => {
-                    Some(WantedVersion::StartsWith(start.to_owned()))
-                }
-                exact => Some(WantedVersion::Exact(exact.to_owned())),
-            },
-        }
-    }
-
-    fn schema(&mut self, extension: &str, value: &Value) -> Option<String> {
-        let schema = match value {
-            Value::Null => return None,
-            Value::String(schema) if schema.is_empty() => return None,
-            Value::String(schema) if !schema.contains('\0') => schema,
-            _ => {
-                self.malformed(&format!("PluginsMap.{extension}.Schema"), "the name of a schema");
-                return None;
-            }
-        };
-        if schema.len() > 63 {
-            self.problems.push(Problem::LongSchema(extension.to_owned(), schema.len()));
-            return None;
-        }
-        if schema.starts_with("pg_") && schema != "pg_catalog" {
-            self.problems.push(Problem::ReservedSchema(extension.to_owned(), schema.clone()));
-            return None;
-        }
-        Some(schema.clone())
-    }
-
     /// A scalar as text; an empty one counts as absent, as an empty parameter of a template does.
-    fn text(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         match self.properties.get(name)? {
             Value::Null => None,
             Value::String(text) if text.is_empty() => None,
@@ -307,7 +191,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
         let value = self.text(name)?;
         let choice = words.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
         if choice.is_none() {
@@ -361,7 +249,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn malformed(&mut self, name: &str, expected: &'static str) {
+    pub(crate) fn malformed(&mut self, name: &str, expected: &'static str) {
         self.problems.push(Problem::Malformed { name: name.to_owned(), expected });
     }
 
