@@ -21,7 +21,7 @@ WITH RECURSIVE doomed AS MATERIALIZED (
         SELECT d.refclassid, d.refobjid, d.refobjsubid
         FROM pg_depend AS d
         WHERE d.classid = r.classid AND d.objid = r.objid
-          AND (d.objsubid = r.objsubid OR d.objsubid = 0) AND d.deptype IN ('i', 'e')
+          AND (r.objsubid = 0 OR d.objsubid = r.objsubid) AND d.deptype IN ('i', 'e')
     ) AS next
 ), named AS (
     SELECT r.classid, r.objid, r.objsubid
@@ -31,7 +31,10 @@ WITH RECURSIVE doomed AS MATERIALIZED (
         JOIN reached AS o ON o.classid = d.refclassid AND o.objid = d.refobjid
                          AND (o.objsubid = 0 OR o.objsubid = d.refobjsubid)
         WHERE d.classid = r.classid AND d.objid = r.objid AND d.objsubid = r.objsubid
-          AND d.deptype <> 'n')
+          AND d.deptype <> 'n'
+          -- Before PostgreSQL 15 a generated column goes silently with a function: it is a user's.
+          AND NOT (d.classid = 'pg_class'::regclass AND d.objsubid <> 0
+                   AND d.refclassid <> 'pg_class'::regclass AND d.deptype = 'a'))
       AND NOT (r.classid = 'pg_extension'::regclass AND r.objid IN (SELECT oid FROM doomed))
       -- A column says no more than its table, where all of that goes.
       AND NOT (r.objsubid <> 0 AND EXISTS (
