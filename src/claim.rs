@@ -103,7 +103,7 @@ pub struct Home {
     pub readable: bool,
     /// We may write to it; where it is missing, create it.
     pub writable: bool,
-    /// We may drop both.
+    /// We may drop both: they are ours, and nothing depends on the table, as a view does.
     pub owned: bool,
     /// Nothing else is in the schema.
     pub alone: bool,

@@ -104,7 +104,12 @@ SELECT jsonb_build_object(
                  AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
                 END,
             'owned', pg_has_role(n.nspowner, 'USAGE')
-                AND coalesce(pg_has_role(c.relowner, 'USAGE'), true),
+                AND coalesce(pg_has_role(c.relowner, 'USAGE'), true)
+                AND NOT EXISTS (
+                    SELECT FROM pg_depend AS d JOIN pg_type AS row ON row.oid = c.reltype
+                    WHERE d.deptype = 'n' AND (d.refclassid, d.refobjid) IN (
+                        ('pg_class'::regclass, c.oid), ('pg_type'::regclass, row.oid),
+                        ('pg_type'::regclass, row.typarray))),
             'alone', NOT EXISTS (
                 SELECT FROM pg_depend AS d
                 WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
