@@ -93,7 +93,8 @@ pub struct Home {
     /// Whose schema it is.
     pub owner: String,
     /// Schema and table belong to us, to a superuser, or to a member of a cloud's stand-in for
-    /// one: somebody else's triggers and policies would run with our rights.
+    /// one: somebody else's triggers and policies would run with our rights. A role that the
+    /// database itself has us take is somebody else.
     pub trusted: bool,
     /// Something of the table's name is there.
     pub table: bool,

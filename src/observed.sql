@@ -118,7 +118,13 @@ SELECT jsonb_build_object(
         LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'claim'
         LEFT JOIN LATERAL (
             SELECT r.oid FROM pg_roles AS r
-            WHERE r.oid IN (n.nspowner, c.relowner) AND r.rolname <> current_user
+            WHERE r.oid IN (n.nspowner, c.relowner)
+              -- A database's owner can have everybody who enters take a role of his: code of his
+              -- that runs then could take our own again.
+              AND (r.rolname <> current_user OR EXISTS (
+                SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
+                WHERE d.datname = current_database() AND s.setrole = 0
+                  AND array_to_string(s.setconfig, E'\n') ~ '(?n)^(role|session_authorization)='))
               AND NOT r.rolsuper AND NOT EXISTS (
                 SELECT FROM pg_roles AS s
                 WHERE s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')

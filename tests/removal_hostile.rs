@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::json;
+use support::database::{Database, server};
 use support::resource::{Resource, claims};
 use support::stage::Stage;
 
@@ -18,4 +19,40 @@ fn a_view_of_the_claims() {
     it.delete().succeeded();
     assert_eq!(stage.database.installed(), "");
     assert_eq!(claims(&stage.database), "empty", "the view stays, and what it looks at");
+}
+
+#[test]
+fn a_tenant_who_has_us_take_his_role() {
+    for (setting, back) in [("role", "RESET ROLE"), ("session_authorization", "SUPERUSER")] {
+        let stage = Stage::new();
+        let back =
+            back.replace("SUPERUSER", &format!("SET SESSION AUTHORIZATION {}", server().user));
+        let mut it = Resource::new(&stage, "a", "Drop");
+        it.create(&json!({ "hstore": "1.7" })).succeeded();
+        let theirs = Database::create();
+        let tenant = theirs.role("pw", "");
+        // Reading such a table runs the tenant's code.
+        theirs.query(&format!(
+            "ALTER DATABASE {0} OWNER TO {tenant};
+             SET ROLE {tenant};
+             CREATE SCHEMA cfn_postgres_extensions;
+             SET search_path = cfn_postgres_extensions;
+             CREATE TYPE odd AS ENUM ('x');
+             CREATE FUNCTION run(odd) RETURNS json LANGUAGE plpgsql AS $$ BEGIN
+                 EXECUTE '{back}';
+                 EXECUTE 'ALTER ROLE {tenant} SUPERUSER';
+                 RETURN '1'; END $$;
+             CREATE CAST (odd AS json) WITH FUNCTION run(odd);
+             CREATE TABLE claim (stack odd, logical_id text, physical_id text, extension text,
+                 created boolean, extension_oid oid, home oid, database text, claimed_at date);
+             INSERT INTO claim (stack) VALUES ('x');
+             ALTER DATABASE {0} SET {setting} = '{tenant}';
+             RESET ROLE",
+            theirs.name
+        ));
+        it.delete().succeeded();
+        let superuser = format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{tenant}'");
+        assert_eq!(stage.database.value(&superuser), "f", "{setting}");
+        assert_eq!(stage.database.installed(), "");
+    }
 }
