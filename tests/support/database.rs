@@ -159,6 +159,17 @@ impl Database {
         Self { name, server: other.server, roles: Mutex::default(), session }
     }
 
+    /// Becomes a copy of another one, under its own name.
+    pub fn become_copy_of(&self, other: &Self) {
+        self.alone(|admin| {
+            other.alone(|_| {
+                let (name, other) = (quoted(&self.name), quoted(&other.name));
+                admin.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
+                admin.query(&format!("CREATE DATABASE {name} TEMPLATE {other}"));
+            });
+        });
+    }
+
     /// Dumps it, drops it, and restores it under the same name; only some servers have the
     /// programs for that.
     pub fn dump_and_restore(&self) -> bool {
