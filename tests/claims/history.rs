@@ -9,6 +9,8 @@ use super::truth::{Asked, Key, Snapshot, Truth, Whose};
 
 /// Where a history takes place.
 pub trait World {
+    /// Scripts of its extensions are written in `plpgsql`, which therefore stays.
+    const NEEDS_PLPGSQL: bool;
     /// Does what a request asks for; says whether it succeeded.
     fn request(&mut self, request: &Request) -> bool;
     /// Somebody does something by hand.
@@ -213,6 +215,9 @@ impl<'a, W: World> History<'a, W> {
     }
 
     fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str) {
+        if W::NEEDS_PLPGSQL && deed == Deed::Drop && extension == "plpgsql" {
+            return;
+        }
         if deed == Deed::Copy {
             // Of the other one on its server.
             let Some(other) = [1, 0].get(database) else { return };

@@ -302,6 +302,8 @@ impl Database {
 }
 
 impl World for Model {
+    const NEEDS_PLPGSQL: bool = false;
+
     fn request(&mut self, request: &Request) -> bool {
         let Some(plans) = self.plans(request) else { return false };
         for (database, plan) in &plans {
