@@ -295,8 +295,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(server, account):
-    """Start the server, on another port if somebody was faster; returns when it is ready."""
+def state_of(server):
+    """The server's own word for its state, from its lock file: `starting`, `ready`, ..."""
+    with contextlib.suppress(OSError):
+        with open(os.path.join(server.folder, "data", "postmaster.pid")) as lines:
+            words = lines.read().split()
+        # A server that was killed has left its file behind. The last word is the state; the file
+        # may be read while it is being written.
+        if words[:1] == [str(server.process.pid)]:
+            return words[-1]
+    return None
+
+
+def start(server, account, until=("ready",)):
+    """Start the server, on another port if somebody was faster; returns when it is in one of these
+    states."""
     data = os.path.join(server.folder, "data")
     for _ in range(5):
         server.port = free_port()
@@ -321,17 +334,21 @@ def start(server, account):
         for _ in range(600):
             if server.process.poll() is not None:
                 break
-            with contextlib.suppress(OSError):
-                with open(os.path.join(data, "postmaster.pid")) as lines:
-                    # Its eighth line is the state; it may be read while it is being written.
-                    if "ready" in lines.read().split():
-                        return
+            if state_of(server) in until:
+                break
             time.sleep(0.05)
         with open(server.log, errors="replace") as log:
             text = log.read()
-        if server.process.poll() is None or "already in use" not in text:
+        # With one of its addresses taken it would go on without it.
+        taken = "already in use" in text
+        if not taken and state_of(server) in until and server.process.poll() is None:
+            return
+        if not taken:
             raise Failure(f"PostgreSQL in {server.bin} did not start:\n{text}")
         server._janitor.communicate(b"keep")
+        with contextlib.suppress(OSError):
+            server.process.send_signal(signal.SIGQUIT)
+        server.process.wait()
     raise Failure("no free port was found for PostgreSQL")
 
 

@@ -2,7 +2,8 @@
 
     kill   SIGKILL to the server and all its backends at once
     stop   let nobody in any more, and end when the last session has (a smart shutdown)
-    start  start it, on another port; it recovers
+    start  start it, on another port; it recovers, and is ready
+    begin  the same, but it may still be recovering
 
 Each is answered with one line of JSON on standard output: where the server is now.
 """
@@ -10,6 +11,7 @@ Each is answered with one line of JSON on standard output: where the server is n
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 
@@ -31,9 +33,16 @@ def children(parent):
 def kill(process):
     """Stopped first, so that it starts nothing while its backends are counted."""
     os.kill(process.pid, signal.SIGSTOP)
+    dying = []
     for pid in [*children(process.pid), process.pid]:
         with contextlib.suppress(OSError):
+            dying.append(os.pidfd_open(pid))
             os.kill(pid, signal.SIGKILL)
+    # While one of them still holds the shared memory no server starts again; a busy machine takes
+    # its time to end them.
+    for pid in dying:
+        select.select([pid], [], [])
+        os.close(pid)
     process.wait()
 
 
@@ -54,10 +63,11 @@ def main():
                 kill(server.process)
             elif command == "stop":
                 server.process.send_signal(signal.SIGTERM)
-            elif command == "start":
+            elif command in ("start", "begin"):
                 server.process.wait()
                 server._janitor.communicate(b"keep")
-                start(server, server_account())
+                until = ("ready",) if command == "start" else ("starting", "ready")
+                start(server, server_account(), until)
             tell(server)
 
 

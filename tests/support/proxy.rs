@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often a waiting thread looks whether it may go on.
@@ -57,6 +57,7 @@ pub struct Proxy {
 struct Shared {
     upstream: AtomicU16,
     listening: AtomicBool,
+    listener: Mutex<Option<JoinHandle<()>>>,
     /// For the next connections, one after the other; then [`Way::Open`].
     ways: Mutex<VecDeque<Way>>,
     /// For all others.
@@ -99,6 +100,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream: AtomicU16::new(upstream),
             listening: AtomicBool::new(false),
+            listener: Mutex::default(),
             ways: Mutex::default(),
             usual: Mutex::new(Way::Open),
             hold: [const { AtomicBool::new(false) }; 2],
@@ -114,7 +116,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("the proxy's port");
         self.shared.listening.store(true, SeqCst);
         let shared = Arc::clone(&self.shared);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if !shared.listening.load(SeqCst) {
                     return;
@@ -126,6 +128,7 @@ impl Proxy {
                 thread::spawn(move || serve(&shared, client, way));
             }
         });
+        *self.shared.listener.lock().unwrap() = Some(thread);
     }
 
     /// Refuses connections from now on; those that are open stay.
@@ -133,6 +136,9 @@ impl Proxy {
         if self.shared.listening.swap(false, SeqCst) {
             // The listener looks up at the next connection: this one.
             let _ = TcpStream::connect(("127.0.0.1", self.port));
+            // Then the port is free again.
+            let thread = self.shared.listener.lock().unwrap().take();
+            let _ = thread.map(JoinHandle::join);
         }
     }
 
