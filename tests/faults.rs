@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -87,6 +89,27 @@ fn shutting_down_refused_and_up_again() {
         drop(last);
         cluster.restart();
         trouble.proxy.lead_to(cluster.place().port);
+    });
+    answer.succeeded();
+    assert_eq!(extensions(&cluster.place().connect("postgres")), "hstore 1.7");
+}
+
+#[test]
+fn killed_and_still_recovering() {
+    // It looks for more to recover from where an archive would be, for as long as the file is there.
+    let archive = "restore_command=while test -e hold; do sleep 0.05; done; false";
+    let mut cluster = Cluster::start(&["wal_level=replica", "hot_standby=off", archive]);
+    let trouble = Trouble::at(&cluster, 60);
+    let data = Path::new(&cluster.place().ca).with_file_name("data");
+    cluster.kill();
+    for name in ["recovery.signal", "hold"] {
+        fs::write(data.join(name), "").expect("a file");
+    }
+    cluster.begin_to_restart();
+    trouble.proxy.lead_to(cluster.place().port);
+    let answer = trouble.create_while(|| {
+        trouble.until_logged("the database system is starting up");
+        fs::remove_file(data.join("hold")).expect("the file");
     });
     answer.succeeded();
     assert_eq!(extensions(&cluster.place().connect("postgres")), "hstore 1.7");

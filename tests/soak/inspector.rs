@@ -1,13 +1,20 @@
 //! Who looks into a database, and comes back when the server was down.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::World;
 use crate::support::cluster::Admin;
 
 /// How often it looks, and comes back.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// After how long it gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who does what, for whoever has to find out why.
+const SESSIONS: &str = "SELECT concat_ws(' ', pid, datname, application_name, state,
+    wait_event_type, wait_event, now() - state_change, query) FROM pg_stat_activity";
 
 /// A session of the superuser's, which is opened again when it was lost.
 pub struct Inspector {
@@ -23,28 +30,35 @@ impl Inspector {
 
     /// The first values of a query's rows; asks until the server is up to answer.
     pub fn ask(&mut self, world: &World, query: &str) -> Vec<String> {
-        for _ in 0..1200 {
-            let session =
-                self.session.take().map_or_else(|| world.place().connect_once(&self.database), Ok);
-            if let Ok(session) = session
-                && let Ok(values) = session.query(query)
-            {
-                self.session = Some(session);
-                return values;
+        let started = Instant::now();
+        let mut last = String::new();
+        while started.elapsed() < PATIENCE {
+            match self.once(world, query) {
+                Ok(values) => return values,
+                Err(error) => last = error,
             }
             thread::sleep(PAUSE);
         }
-        panic!("the server does not come back")
+        panic!("{}: the server does not come back for `{query}`: {last}", self.database)
+    }
+
+    fn once(&mut self, world: &World, query: &str) -> Result<Vec<String>, String> {
+        let session =
+            self.session.take().map_or_else(|| world.place().connect_once(&self.database), Ok)?;
+        let values = session.query(query)?;
+        self.session = Some(session);
+        Ok(values)
     }
 
     /// Waits until a query has this one value.
     pub fn until(&mut self, world: &World, query: &str, value: &str) {
-        for _ in 0..1200 {
-            if self.ask(world, query) == [value] {
-                return;
+        let started = Instant::now();
+        while self.ask(world, query) != [value] {
+            if started.elapsed() > PATIENCE {
+                let sessions = self.ask(world, SESSIONS);
+                panic!("{}: it never came to that: {query}: {sessions:#?}", self.database);
             }
             thread::sleep(PAUSE);
         }
-        panic!("it never came to that: {query}")
     }
 }

@@ -3,13 +3,17 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
+
+/// How long one call to a server may take: nothing that is asked here takes so long, and whoever
+/// waits longer waits for somebody who never answers.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A private cluster, removed at the end.
 pub struct Cluster {
@@ -69,6 +73,11 @@ impl Cluster {
         self.command("start");
     }
 
+    /// The same, but it may still be recovering.
+    pub fn begin_to_restart(&mut self) {
+        self.command("begin");
+    }
+
     fn command(&mut self, command: &str) {
         let input = self.input.as_mut().expect("a pipe");
         writeln!(input, "{command}").expect("the driver of the cluster");
@@ -101,17 +110,20 @@ impl Place {
 
     /// A session of the superuser's; the server may still be starting.
     pub fn connect(&self, database: &str) -> Admin {
-        for _ in 0..600 {
-            if let Ok(admin) = self.connect_once(database) {
-                return admin;
+        let started = Instant::now();
+        loop {
+            match self.connect_once(database) {
+                Ok(admin) => return admin,
+                Err(error) if started.elapsed() > PATIENCE => {
+                    panic!("the private cluster lets nobody in: {error}")
+                }
+                Err(_) => thread::sleep(Duration::from_millis(50)),
             }
-            thread::sleep(Duration::from_millis(50));
         }
-        panic!("the private cluster lets nobody in")
     }
 
     /// A session of the superuser's, if the server lets it in.
-    pub fn connect_once(&self, database: &str) -> Result<Admin, tokio_postgres::Error> {
+    pub fn connect_once(&self, database: &str) -> Result<Admin, String> {
         let pem = std::fs::read(&self.ca).expect("the CA's file");
         let tls = TlsConnector::builder()
             .disable_built_in_roots(true)
@@ -122,9 +134,20 @@ impl Place {
         config.host("localhost").port(self.port).dbname(database);
         config.user(&self.user).password(&self.password).application_name("admin");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (client, connection) = runtime.block_on(config.connect(MakeTlsConnector::new(tls)))?;
+        let connecting = config.connect(MakeTlsConnector::new(tls));
+        let (client, connection) = runtime.block_on(patiently(connecting))?;
         runtime.spawn(connection);
         Ok(Admin { runtime, client })
+    }
+}
+
+/// What a server answers, if it does.
+async fn patiently<T>(
+    call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|error| format!("{error:?}")),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
 
@@ -136,8 +159,8 @@ pub struct Admin {
 
 impl Admin {
     /// Runs statements; the rows of all of them, their first values.
-    pub fn query(&self, sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
-        let messages = self.runtime.block_on(self.client.simple_query(sql))?;
+    pub fn query(&self, sql: &str) -> Result<Vec<String>, String> {
+        let messages = self.runtime.block_on(patiently(self.client.simple_query(sql)))?;
         let first = |message| match message {
             SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("∅").to_owned()),
             _ => None,
