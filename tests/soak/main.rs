@@ -54,11 +54,13 @@ impl World {
         let mut cluster = self.cluster.lock().unwrap();
         self.upheavals.fetch_add(1, SeqCst);
         cluster.kill();
-        cluster.restart();
+        // Whoever comes now is told that it is starting up.
+        cluster.begin_to_restart();
         *self.place.write().unwrap() = cluster.place().clone();
         for proxy in &self.proxies {
             proxy.lead_to(cluster.place().port);
         }
+        cluster.place().connect("postgres");
         self.upheavals.fetch_add(1, SeqCst);
     }
 
@@ -77,12 +79,13 @@ fn every_event_is_answered_once_and_truly() {
     let world = World::begin();
     let events = usize::try_from(events).expect("a number");
     let tallies: Vec<Tally> = thread::scope(|scope| {
-        let work = |index: usize| {
-            let world = &world;
-            let mine = (events + index) / WORKERS;
-            scope.spawn(move || Worker::begin(world, index, seed).work(mine))
-        };
-        let working: Vec<_> = (0..WORKERS).map(work).collect();
+        // All are there before the first one has the server killed.
+        let workers: Vec<_> = (0..WORKERS).map(|at| Worker::begin(&world, at, seed)).collect();
+        let working: Vec<_> = workers
+            .into_iter()
+            .enumerate()
+            .map(|(index, worker)| scope.spawn(move || worker.work((events + index) / WORKERS)))
+            .collect();
         working.into_iter().map(|worker| worker.join().expect("no violation")).collect()
     });
     let mut inspector = Inspector::of("postgres");

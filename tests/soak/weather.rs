@@ -67,13 +67,16 @@ impl Weather {
 
     /// Whether all is well.
     pub fn is_fair(&self) -> bool {
+        self.spares_the_database() && self.secrets.is_empty() && self.bucket.is_empty()
+    }
+
+    /// Whether all is well between the function and the database.
+    pub fn spares_the_database(&self) -> bool {
         self.ways.is_empty()
             && self.usual.is_none()
             && self.refused_for.is_none()
             && self.gone_after.is_none()
             && self.killed_after.is_none()
-            && self.secrets.is_empty()
-            && self.bucket.is_empty()
     }
 }
 
