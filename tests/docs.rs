@@ -57,6 +57,24 @@ fn every_fault_has_a_test_that_is_there() {
 }
 
 #[test]
+fn every_situation_of_a_removal_has_a_test_that_is_there() {
+    let text = read("docs/removal.md").unwrap_or_default();
+    let (_, table) = text.split_once("## Situations").unwrap_or_default();
+    let (table, _) = table.split_once("\n## ").unwrap_or_default();
+    let rows = table.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split('|').collect()).skip(2).collect();
+    assert!(rows.len() >= 25, "{} rows", rows.len());
+    for row in &rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        assert!(quoted(row[4]).next().is_some(), "no test: {row:?}");
+        for test in quoted(row[4]) {
+            assert!(is_a_test(test), "there is no test `{test}`, for: {}", row[0]);
+        }
+    }
+    println!("{} situations", rows.len());
+}
+
+#[test]
 fn a_test_that_is_not_there_is_noticed() {
     assert!(is_a_test("docs::a_test_that_is_not_there_is_noticed"));
     for wrong in ["docs::no_such_test", "nowhere::a_test", "docs::is_a_test", "docs::", "docs"] {
