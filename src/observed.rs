@@ -120,6 +120,9 @@ pub struct ConfigTable {
     pub condition: String,
     /// Whether we may see all of its rows.
     pub readable: bool,
+    /// Whether we may keep others from writing to it.
+    #[serde(default)]
+    pub lockable: bool,
     /// Whether there are any such rows; known after a fourth look.
     #[serde(default)]
     pub has_rows: bool,
@@ -139,6 +142,18 @@ impl Obstacles {
             })
             .collect();
         (!exist.is_empty()).then(|| format!("SELECT jsonb_build_array({})::text", exist.join(", ")))
+    }
+
+    /// Keeps others from writing to those tables until the end: what they have not committed yet is
+    /// not seen, and would be lost. `None` where there is no such table.
+    pub fn rows_lock(&self) -> Option<String> {
+        let tables = self.tables.iter().filter(|table| table.readable && table.lockable);
+        let names: Vec<_> = tables
+            .map(|ConfigTable { schema, table, .. }| {
+                format!("ONLY {}.{}", Identifier(schema), Identifier(table))
+            })
+            .collect();
+        (!names.is_empty()).then(|| format!("LOCK TABLE {} IN SHARE MODE", names.join(", ")))
     }
 
     /// Takes the answer to [`Self::rows_query`].

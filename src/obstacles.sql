@@ -44,7 +44,9 @@ WITH RECURSIVE doomed AS MATERIALIZED (
     SELECT d.name AS extension, c.relname::text AS table, n.nspname::text AS schema,
            coalesce(nullif(condition, ''), '') AS condition,
            has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-               AND NOT row_security_active(c.oid) AS readable
+               AND NOT row_security_active(c.oid) AS readable,
+           has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') AND NOT pg_is_in_recovery()
+               AS lockable
     FROM doomed AS d
     CROSS JOIN LATERAL unnest(d.extconfig, d.extcondition) AS config (oid, condition)
     JOIN pg_class AS c ON c.oid = config.oid AND c.relkind = 'r'

@@ -95,6 +95,11 @@ impl Session {
         let names = Value::from(doomed.to_vec()).to_string();
         let text = self.look(observed::OBSTACLES, &[(&names, Type::TEXT)], budget).await?;
         let mut obstacles: Obstacles = self.parsed(Some(&text))?;
+        if let Some(lock) = obstacles.rows_lock() {
+            let lock = self.connection.client.batch_execute(&lock);
+            self.bounded(lock, budget, "waiting for those who write to an extension's tables")
+                .await?;
+        }
         if let Some(query) = obstacles.rows_query() {
             let text = self.look(&query, &[], budget).await?;
             obstacles.has_rows(&self.parsed::<Vec<bool>>(Some(&text))?);

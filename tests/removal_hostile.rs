@@ -7,6 +7,7 @@ use serde_json::json;
 use support::database::{Database, server};
 use support::resource::{Resource, claims};
 use support::stage::Stage;
+use support::trouble::{backends, eventually};
 
 #[test]
 fn a_view_of_the_claims() {
@@ -23,7 +24,7 @@ fn a_view_of_the_claims() {
 
 #[test]
 fn a_tenant_who_has_us_take_his_role() {
-    for (setting, back) in [("role", "RESET ROLE"), ("session_authorization", "SUPERUSER")] {
+    for (setting, back) in [("role", "SET ROLE NONE"), ("session_authorization", "SUPERUSER")] {
         let stage = Stage::new();
         let back =
             back.replace("SUPERUSER", &format!("SET SESSION AUTHORIZATION {}", server().user));
@@ -55,4 +56,23 @@ fn a_tenant_who_has_us_take_his_role() {
         assert_eq!(stage.database.value(&superuser), "f", "{setting}");
         assert_eq!(stage.database.installed(), "");
     }
+}
+
+#[test]
+fn rows_that_are_being_written() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "keeper": "" })).succeeded();
+    let writer = server().connect(&stage.database.name);
+    writer.query("BEGIN; INSERT INTO public.kept VALUES (2, true)");
+    std::thread::scope(|scope| {
+        let delete = it.event("Delete", &json!({}));
+        let stage = &stage;
+        let deleting = scope.spawn(move || stage.deliver_once(&delete));
+        let waiting = backends("AND wait_event_type = 'Lock'");
+        eventually(|| stage.database.value(&waiting) != "0");
+        writer.query("COMMIT");
+        deleting.join().expect("an answer").failed(&["public.kept", "rows of yours"]);
+    });
+    assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
 }
