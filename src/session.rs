@@ -22,6 +22,9 @@ use crate::words::{chain, server_said};
 /// `{lock_ms}` a little less.
 const BEGIN: &str = include_str!("begin.sql");
 
+/// How a look begins that takes no lock and is in no transaction.
+const UNLOCKED: &str = "SET search_path = pg_catalog, pg_temp";
+
 /// The extensions that are there, after the steps.
 const READ_BACK: &str = include_str!("read_back.sql");
 
@@ -56,38 +59,60 @@ impl Session {
         let (lock_ms, ms) = timeouts(budget);
         let begin =
             BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
+        let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
+        let mut observed = self.seen(wanted, &begin, budget, doing).await?;
+        let doomed = plan::doomed(wanted, &observed);
+        if !doomed.is_empty() {
+            let obstacles = self.obstacles(&doomed, budget).await?;
+            observed.obstacles = obstacles;
+        }
+        Ok(observed)
+    }
+
+    /// Begins, and looks; where there are claims, at them too.
+    async fn seen(
+        &self,
+        wanted: &Wanted,
+        begin: &str,
+        budget: Budget,
+        doing: &str,
+    ) -> Result<Observed, Error> {
         let look_for = observed::look_for(wanted).to_string();
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&look_for, Type::TEXT)];
         let look = async {
             let ((), start, row) = tokio::join!(
                 self.connection.limit_lifetime(budget),
-                self.connection.client.batch_execute(&begin),
+                self.connection.client.batch_execute(begin),
                 self.connection.client.query_typed_one(observed::SQL, &parameters),
             );
             start?;
             row?.try_get::<_, String>(0)
         };
-        let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let text = self.bounded(look, budget, doing).await?;
         let mut observed: Observed = self.parsed(Some(&text))?;
         if observed.home.as_ref().is_some_and(Home::has_claims) {
             let text = self.look(claim::SQL, &[], budget).await?;
             observed.claims = self.parsed(Some(&text))?;
-            let doomed = plan::doomed(wanted, &observed);
-            if !doomed.is_empty() {
-                let obstacles = self.obstacles(&doomed, budget).await?;
-                observed.obstacles = obstacles;
-            }
         }
         Ok(observed)
     }
 
-    /// Whether anybody has claims here: without the lock, which a stranger's request may hold.
+    /// Whether the resource has claims here: without the lock, which a stranger may hold.
     ///
     /// # Errors
     /// The server fails, or says nothing.
-    pub async fn has_claims(&self, budget: Budget) -> Result<bool, Error> {
-        Ok(self.look(claim::ANY, &[], budget).await? == "true")
+    pub async fn has_claims(&self, wanted: &Wanted, budget: Budget) -> Result<bool, Error> {
+        if self.look(claim::ANY, &[], budget).await? != "true" {
+            return Ok(false);
+        }
+        match self.seen(wanted, UNLOCKED, budget, "reading the catalog").await {
+            Ok(observed) => {
+                Ok(observed.claims.iter().any(|claim| wanted.whose.has(&claim.claimant)))
+            }
+            // The last claim went at that moment, and the table with it: only the lock tells.
+            Err(Error::Statement { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// What dropping these would meet.

@@ -154,20 +154,22 @@ fn with_an_id_of_another_server() {
 
 #[test]
 fn while_the_create_still_runs() {
-    let stage = Stage::new();
-    stage.refuse("hstore", "PERFORM pg_sleep(2)");
-    let mut it = Resource::new(&stage, "a", "Drop");
-    let create = it.event("Create", &json!({ "PluginsMap": MAP() }));
-    it.id = "stack-Extensions-0A1B2C3D4E5F".to_owned();
-    let delete = it.event("Delete", &json!({ "PluginsMap": MAP() }));
-    let other = stage.another_function();
-    std::thread::scope(|scope| {
-        let creating = scope.spawn(|| stage.deliver_once(&create).succeeded());
-        let sleeping = backends("AND wait_event = 'PgSleep'");
-        eventually(|| stage.database.value(&sleeping) != "0");
-        stage.deliver_to(&other, &delete).succeeded();
-        creating.join().expect("an answer");
-    });
-    assert_eq!(stage.database.installed(), "");
-    assert_eq!(claims(&stage.database), "none");
+    for databases in [Value::Null, json!("*")] {
+        let stage = Stage::new();
+        stage.refuse("hstore", "PERFORM pg_sleep(2)");
+        let mut it = Resource::new(&stage, "a", "Drop");
+        let create = it.event("Create", &json!({ "PluginsMap": MAP() }));
+        it.id = "stack-Extensions-0A1B2C3D4E5F".to_owned();
+        let delete = it.event("Delete", &json!({ "PluginsMap": MAP(), "Databases": databases }));
+        let other = stage.another_function();
+        std::thread::scope(|scope| {
+            let creating = scope.spawn(|| stage.deliver_once(&create).succeeded());
+            let sleeping = backends("AND wait_event = 'PgSleep'");
+            eventually(|| stage.database.value(&sleeping) != "0");
+            stage.deliver_to(&other, &delete).succeeded();
+            creating.join().expect("an answer");
+        });
+        assert_eq!(stage.database.installed(), "");
+        assert_eq!(claims(&stage.database), "none");
+    }
 }

@@ -76,3 +76,22 @@ fn rows_that_are_being_written() {
     });
     assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
 }
+
+#[test]
+fn a_tenant_who_holds_the_lock_of_a_database_of_his() {
+    let stage = Stage::new().with_seconds(20);
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    let theirs = Database::create();
+    let tenant = theirs.role("pw", "");
+    theirs.query(&format!(
+        "ALTER DATABASE {} OWNER TO {tenant};
+         SET ROLE {tenant};
+         CREATE SCHEMA cfn_postgres_extensions;
+         CREATE TABLE cfn_postgres_extensions.claim (a int);
+         SELECT pg_advisory_lock(7162533686429448308)",
+        theirs.name
+    ));
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+}
