@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::Error;
+use cfn_postgres_extensions::claim::{self, Claimant, Whose};
 use cfn_postgres_extensions::databases::{Job, Part};
 use cfn_postgres_extensions::error::InDatabase;
 use cfn_postgres_extensions::event::Event;
@@ -13,6 +14,7 @@ use cfn_postgres_extensions::report::{Data, Report};
 use cfn_postgres_extensions::request::{Request, service_timeout};
 use cfn_postgres_extensions::response::{MOST_BYTES, Outcome, Success, document};
 use cfn_postgres_extensions::sql::{Identifier, Literal};
+use cfn_postgres_extensions::step::Step;
 use cfn_postgres_extensions::{identity, nearest};
 use serde_json::{Map, Value, json};
 
@@ -20,15 +22,40 @@ use serde_json::{Map, Value, json};
 /// far below it.
 const MOST_FOR_IDS: usize = 3500;
 
-/// The forms of all statements that a plan may have, each word of somebody's as `?`.
-const FORMS: [&str; 6] = [
+/// The forms of all statements that a plan may have, each word of somebody's, or list of them, as
+/// `?`.
+const FORMS: [&str; 15] = [
     "CREATE SCHEMA ?",
     "CREATE EXTENSION ? VERSION ?",
     "CREATE EXTENSION ? SCHEMA ? VERSION ?",
     "ALTER EXTENSION ? UPDATE TO ?",
     "ALTER EXTENSION ? SET SCHEMA ?",
-    "DROP EXTENSION ?",
+    "DROP EXTENSION ? RESTRICT",
+    "DROP EXTENSION ? CASCADE",
+    "UPDATE cfn_postgres_extensions.claim AS c SET home = n.oid, extension_oid = coalesce((SELECT \
+     e.oid FROM pg_extension AS e WHERE e.extname = c.extension), 0) FROM pg_namespace AS n WHERE \
+     n.nspname = ? AND c.home <> n.oid AND c.database = current_database()",
+    "UPDATE cfn_postgres_extensions.claim AS c SET created = false WHERE c.created AND NOT EXISTS \
+     (SELECT FROM pg_extension AS e JOIN pg_namespace AS n ON n.nspname = ? WHERE e.extname = \
+     c.extension AND (e.oid = c.extension_oid OR c.home <> n.oid))",
+    "DELETE FROM cfn_postgres_extensions.claim WHERE database <> current_database()",
+    "INSERT INTO cfn_postgres_extensions.claim (stack, logical_id, physical_id, extension, created, \
+     extension_oid, home, database) SELECT ?, e.extname, v.created, e.oid, n.oid, \
+     current_database() FROM (VALUES (?)) AS v (name, created) JOIN pg_extension AS e ON e.extname \
+     = v.name JOIN pg_namespace AS n ON n.nspname = ? ON CONFLICT (stack, logical_id, physical_id, \
+     extension) DO UPDATE SET created = EXCLUDED.created, extension_oid = EXCLUDED.extension_oid, \
+     home = EXCLUDED.home, database = EXCLUDED.database",
+    "DELETE FROM cfn_postgres_extensions.claim WHERE stack = ? AND logical_id = ? AND physical_id = \
+     ? AND extension IN (?)",
+    "UPDATE cfn_postgres_extensions.claim SET created = true, extension_oid = e.oid, home = n.oid \
+     FROM pg_extension AS e, pg_namespace AS n WHERE n.nspname = ? AND e.extname = extension AND \
+     stack = ? AND logical_id = ? AND physical_id = ? AND extension = ?",
+    "DROP TABLE cfn_postgres_extensions.claim",
+    "DROP SCHEMA cfn_postgres_extensions",
 ];
+
+/// The table of claims: nobody's words are in it.
+const TABLE: &str = "claim (stack text NOT NULL, ";
 
 /// Any JSON as `ResourceProperties`: it is read or refused, and the refusal fits into an answer.
 pub fn properties(value: &Value) {
@@ -76,8 +103,10 @@ pub fn event(value: &Value) {
 /// statement that the server did not list, and nothing without quotes.
 pub fn plan(value: &Value) {
     let properties = json!({ "DBSecret": "s", "PluginsMap": value["PluginsMap"],
-                             "DowngradePolicy": value["DowngradePolicy"] });
-    if let Ok(request) = Request::read(properties.as_object()) {
+                             "DowngradePolicy": value["DowngradePolicy"],
+                             "RemovalPolicy": value["RemovalPolicy"] });
+    if let Ok(mut request) = Request::read(properties.as_object()) {
+        request.wanted.whose = Whose::This(claimant(value["stack"].as_str().unwrap_or_default()));
         check_plan(&request, &server(value));
     }
 }
@@ -127,11 +156,36 @@ fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
     let offered = observed.offered.iter().flatten().map(|offered| offered.version.as_str());
     let targets = observed.paths.iter().map(|path| path.target.as_str());
     let versions: BTreeSet<&str> = offered.chain(targets).collect();
+    let mut noted = BTreeSet::from([claim::SCHEMA]);
+    let mine = match &request.wanted.whose {
+        Whose::This(it) => Some(it),
+        Whose::AnyOf { .. } => None,
+    };
+    for it in observed.claims.iter().map(|claim| &claim.claimant).chain(mine) {
+        noted.extend([it.stack.as_str(), &it.logical_id, &it.physical_id]);
+    }
+    noted.extend(&names);
+    noted.extend(observed.claims.iter().map(|claim| claim.extension.as_str()));
     for step in &plan.steps {
         let statement = step.to_string();
         let (form, words) = lex(&statement).unwrap_or_else(|| panic!("not quoted: {statement}"));
-        assert!(FORMS.contains(&form.as_str()), "{statement}");
+        let form = without_lists(form);
+        let table = form.contains(TABLE) && words.is_empty();
+        assert!(FORMS.contains(&form.as_str()) || table, "{statement}");
         assert!(!statement.contains('\0'), "{statement}");
+        if step.is_note() {
+            for word in &words {
+                let Word::Literal(text) = word else { panic!("a name: {statement}") };
+                assert!(noted.contains(text.as_str()), "{word:?} is nobody's: {statement}");
+            }
+            continue;
+        }
+        if let Step::Drop { .. } = step {
+            let known =
+                |it: &Word| matches!(it, Word::Identifier(name) if names.contains(name.as_str()));
+            assert!(words.iter().all(known), "{statement}");
+            continue;
+        }
         let extension = form.contains("EXTENSION");
         for (at, word) in words.iter().enumerate() {
             let known = match word {
@@ -142,6 +196,24 @@ fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
             assert!(known, "{word:?} is not the server's: {statement}");
         }
     }
+}
+
+/// A form in which a list is as good as one word.
+fn without_lists(mut form: String) -> String {
+    for (list, one) in
+        [("(?, true)", "(?)"), ("(?, false)", "(?)"), ("(?), (?)", "(?)"), ("?, ?", "?")]
+    {
+        while form.contains(list) {
+            form = form.replace(list, one);
+        }
+    }
+    form
+}
+
+/// A resource of this stack.
+fn claimant(stack: &str) -> Claimant {
+    let [stack, physical_id] = [stack, "'; DROP TABLE t; --"].map(|it| it.replace('\0', ""));
+    Claimant { physical_id, logical_id: format!("{stack}\""), stack }
 }
 
 fn check_document(event: &Event, id: &str, result: Result<Success, String>) {
@@ -199,7 +271,20 @@ fn server(value: &Value) -> Observed {
                     "relocatable": true, "owned": true })
         })
         .collect();
+    let claims = value["claims"].as_object().into_iter().flatten().map(|(name, stack)| {
+        let it = claimant(stack.as_str().unwrap_or_default());
+        json!({ "claimant": { "stack": it.stack, "logical_id": it.logical_id,
+                              "physical_id": it.physical_id },
+                "extension": text(name), "created": true, "stale": !installed.iter().any(
+                    |it| it["name"] == text(name)),
+                "void": name.len() % 5 == 4, "restored": name.len() % 5 == 3 })
+    });
+    let claims: Vec<Value> = claims.collect();
+    let home = json!({ "owner": "r", "trusted": true, "table": true, "ours": true,
+                       "readable": true, "writable": true, "owned": true, "alone": true });
+    let home = if claims.is_empty() { Value::Null } else { home };
     serde_json::from_value(json!({
+        "home": home, "claims": claims,
         "database": "app", "server_version": "15.8", "role": "r", "superuser": true,
         "delegated": false, "may_create": true, "read_only": false, "libraries": null,
         "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,

@@ -171,6 +171,30 @@ proptest! {
     }
 
     #[test]
+    fn nobodys_words_get_into_a_note_without_quotes(
+        parts in btree_map(word(), (any::<[bool; 3]>(), word()), 1..6),
+        policy in prop::sample::select(vec!["Retain", "Drop", "DropCascade"]),
+        stack in word(),
+    ) {
+        let own = parts.values().next().map_or(&stack, |(_, other)| other);
+        let stack = if stack.len() % 2 == 0 { own } else { &stack };
+        let having = |which: usize, value: &dyn Fn(&str) -> Value| -> Map<String, Value> {
+            let chosen = parts.iter().filter(|(_, (is, _))| is[which]);
+            chosen.map(|(name, (_, other))| (name.clone(), value(other))).collect()
+        };
+        let offered: Map<String, Value> =
+            parts.keys().map(|name| (name.clone(), json!(["1.0"]))).collect();
+        checks::plan(&json!({
+            "PluginsMap": having(0, &|_| json!("any")),
+            "offered": offered,
+            "installed": having(1, &|_| json!("1.0")),
+            "claims": having(2, &|other| json!(other)),
+            "RemovalPolicy": policy,
+            "stack": stack,
+        }));
+    }
+
+    #[test]
     fn what_is_quoted_reads_back(name in word(), text in word()) {
         checks::sql(&name, &text);
         checks::suggestion(&name);
