@@ -148,7 +148,7 @@ impl Connection {
             let until = match failure.kind {
                 Kind::Absent => started + patience.absent,
                 Kind::Silent => started + patience.silent,
-                Kind::Fresh => started + FRESH_GRANT,
+                Kind::Fresh => started + patience.fresh,
                 Kind::Busy => budget.work_until(),
             };
             if !backoff.pause(until.min(budget.work_until())).await {
@@ -233,15 +233,29 @@ pub struct Patience {
     absent: Duration,
     /// It says nothing.
     silent: Duration,
+    /// It does not let the role in.
+    fresh: Duration,
 }
 
 impl Patience {
     /// As long as the budget lasts: it may be on its way up.
-    pub const LONG: Self =
-        Self { absent: Duration::from_secs(86_400), silent: Duration::from_secs(86_400) };
+    pub const LONG: Self = Self {
+        absent: Duration::from_secs(86_400),
+        silent: Duration::from_secs(86_400),
+        fresh: FRESH_GRANT,
+    };
     /// A Delete's: it may be deleted already, and then nothing is left to do.
-    pub const SHORT: Self =
-        Self { absent: Duration::from_secs(5), silent: Duration::from_secs(30) };
+    pub const SHORT: Self = Self {
+        absent: Duration::from_secs(5),
+        silent: Duration::from_secs(30),
+        fresh: FRESH_GRANT,
+    };
+
+    /// The same once the server has let us in: a grant that works is not too fresh.
+    #[must_use]
+    pub const fn once_inside(self) -> Self {
+        Self { fresh: Duration::ZERO, ..self }
+    }
 }
 
 /// The shortest time to wait for an answer.

@@ -86,8 +86,9 @@ impl Visitor<'_> {
     ///
     /// # Errors
     /// As [`Self::reconcile`], and whatever kept us from looking: see [`Error::is_gone`].
-    pub async fn leave(&self) -> Result<Vec<Report>, Error> {
+    pub async fn leave(mut self) -> Result<Vec<Report>, Error> {
         let mut elsewhere = self.every(ALL).await?;
+        self.patience = self.patience.once_inside();
         let names = match &self.place.databases {
             Databases::Every => Vec::new(),
             databases => self.names(databases).await?,
@@ -127,7 +128,9 @@ impl Visitor<'_> {
             .buffer_unordered(AT_A_TIME);
         let mut plans: Vec<Option<Result<Report, Error>>> = jobs.iter().map(|_| None).collect();
         while let Some((index, plan)) = visits.next().await {
-            if matches!(&plan, Some(Err(error)) if is_everywhere(error)) {
+            if matches!(&plan, Some(Err(error))
+                if is_everywhere(error) && !jobs[index].may_pass_over(error))
+            {
                 stop.store(true, Ordering::SeqCst);
             }
             plans[index] = plan;

@@ -4,9 +4,10 @@
 mod support;
 
 use serde_json::json;
+use support::cluster::Cluster;
 use support::database::{Database, server};
 use support::resource::{Resource, claims};
-use support::stage::Stage;
+use support::stage::{SECRET, Stage};
 use support::trouble::{backends, eventually};
 
 #[test]
@@ -94,4 +95,26 @@ fn a_tenant_who_holds_the_lock_of_a_database_of_his() {
     ));
     it.delete().succeeded();
     assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn databases_that_do_not_let_the_role_in() {
+    let cluster = Cluster::start(&[]);
+    let place = cluster.place();
+    let admin = place.connect("postgres");
+    for n in 0..7 {
+        admin.query(&format!("CREATE DATABASE other{n}")).expect("a database");
+    }
+    let stage = Stage::with(Database::create(), &[("PGSSLROOTCERT", place.ca.clone())]);
+    stage.plant(&place.password);
+    let secret = place.secret(place.port, "postgres");
+    stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    let hba = admin.value("SHOW hba_file");
+    std::fs::write(&hba, "hostssl postgres all all scram-sha-256\n").expect("a file");
+    admin.query("SELECT pg_reload_conf()").expect("a reload");
+    it.delete().succeeded();
+    let gone = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
+    assert_eq!(admin.value(gone), "0");
 }
