@@ -98,7 +98,7 @@ pub struct Home {
     pub trusted: bool,
     /// Something of the table's name is there.
     pub table: bool,
-    /// It is a table with the columns that we give it.
+    /// It is a table with the columns that we give it, and no triggers, rules or policies.
     pub ours: bool,
     /// We may read it.
     pub readable: bool,

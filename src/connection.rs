@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Config};
 use crate::budget::{Backoff, Budget};
 use crate::log;
 use crate::password::Password;
+use crate::patience::Patience;
 use crate::request::SslMode;
 use crate::target::{Login, Target};
 use crate::trust::Trust;
@@ -27,10 +28,6 @@ const AFTER_US: Duration = Duration::from_secs(2);
 
 /// How long to wait for Terminate to be on its way.
 const FAREWELL: Duration = Duration::from_millis(200);
-
-/// How long a role may not be let in yet: a fresh grant takes seconds, and an Aurora Serverless
-/// cluster that resumes says `no pg_hba.conf entry` for a while.
-const FRESH_GRANT: Duration = Duration::from_secs(60);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -224,38 +221,6 @@ enum Kind {
     /// It is there, and not ready yet.
     #[default]
     Busy,
-}
-
-/// How long to wait for a server that may not be there any more, within the budget.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Its name is not found, or it refuses.
-    absent: Duration,
-    /// It says nothing.
-    silent: Duration,
-    /// It does not let the role in.
-    fresh: Duration,
-}
-
-impl Patience {
-    /// As long as the budget lasts: it may be on its way up.
-    pub const LONG: Self = Self {
-        absent: Duration::from_secs(86_400),
-        silent: Duration::from_secs(86_400),
-        fresh: FRESH_GRANT,
-    };
-    /// A Delete's: it may be deleted already, and then nothing is left to do.
-    pub const SHORT: Self = Self {
-        absent: Duration::from_secs(5),
-        silent: Duration::from_secs(30),
-        fresh: FRESH_GRANT,
-    };
-
-    /// The same once the server has let us in: a grant that works is not too fresh.
-    #[must_use]
-    pub const fn once_inside(self) -> Self {
-        Self { fresh: Duration::ZERO, ..self }
-    }
 }
 
 /// The shortest time to wait for an answer.

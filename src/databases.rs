@@ -251,7 +251,8 @@ impl Visitor<'_> {
             if !opened.as_ref().is_err_and(Error::is_closed) {
                 break;
             }
-            opened = self.connect(door).await;
+            // The first one's failure is the one to tell: nobody asked about the others.
+            opened = self.connect(door).await.or(opened);
         }
         let connection = opened?;
         let rows = async {

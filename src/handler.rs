@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::answer::{Answer, time_left};
 use crate::budget::Budget;
 use crate::claim::{Claimant, Whose};
-use crate::connection::Patience;
 use crate::error::Error;
 use crate::event::Event;
+use crate::patience::Patience;
 use crate::report::{Data, Report};
 use crate::request::{
     Authentication, Databases, Place, RemovalPolicy, Request, Wanted, WantedExtension,

@@ -38,6 +38,7 @@ pub mod log;
 pub mod nearest;
 pub mod observed;
 pub mod password;
+pub mod patience;
 pub mod plan;
 pub mod problem;
 pub mod properties;

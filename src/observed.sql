@@ -92,7 +92,8 @@ SELECT jsonb_build_object(
             'owner', pg_get_userbyid(coalesce(stranger.oid, n.nspowner)),
             'trusted', stranger.oid IS NULL,
             'table', c.oid IS NOT NULL,
-            'ours', coalesce(c.relkind = 'r' AND NOT c.relrowsecurity AND ARRAY(
+            'ours', coalesce(c.relkind = 'r' AND NOT c.relrowsecurity AND NOT c.relhastriggers
+                AND NOT c.relhasrules AND ARRAY(
                 SELECT attname::text FROM pg_attribute
                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum
             ) = '{stack,logical_id,physical_id,extension,created,extension_oid,home,database,
@@ -125,9 +126,11 @@ SELECT jsonb_build_object(
                 SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
                 WHERE d.datname = current_database() AND s.setrole = 0
                   AND array_to_string(s.setconfig, E'\n') ~ '(?n)^(role|session_authorization)='))
+              -- Where we are a superuser, a stand-in for one is only a name.
               AND NOT r.rolsuper AND NOT EXISTS (
-                SELECT FROM pg_roles AS s
-                WHERE s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
+                SELECT FROM pg_roles AS s JOIN pg_roles AS us ON us.rolname = current_user
+                WHERE NOT us.rolsuper
+                  AND s.rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
                   AND pg_has_role(r.oid, s.oid, 'MEMBER'))
             LIMIT 1) AS stranger ON true
         WHERE n.nspname = 'cfn_postgres_extensions'),

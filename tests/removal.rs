@@ -289,3 +289,20 @@ fn less_than_a_superuser() {
     assert_eq!(database.installed(), "");
     assert_eq!(claims(database), "empty", "the table is a superuser's");
 }
+
+#[test]
+fn a_table_of_claims_with_somebodys_trigger() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    stage.database.query(
+        "CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql
+           AS 'BEGIN RAISE EXCEPTION ''with your rights''; END';
+         CREATE TRIGGER theirs BEFORE INSERT OR DELETE ON cfn_postgres_extensions.claim
+           FOR EACH ROW EXECUTE FUNCTION public.theirs()",
+    );
+    let answer = it.update(&json!({ "hstore": "1.7", "citext": "" }));
+    let answer = answer.failed(&["not the table of this function"]);
+    assert!(!answer.reason.contains("with your rights"), "it did not run");
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
