@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::Error;
 use cfn_postgres_extensions::claim::{self, Claimant, Whose};
-use cfn_postgres_extensions::databases::{Job, Part};
 use cfn_postgres_extensions::error::InDatabase;
 use cfn_postgres_extensions::event::Event;
+use cfn_postgres_extensions::job::{Job, Part};
 use cfn_postgres_extensions::observed::Observed;
 use cfn_postgres_extensions::plan::{self, Plan};
 use cfn_postgres_extensions::report::{Data, Report};

@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::connection;
 use crate::error::{Error, InDatabase};
+use crate::job::{Job, Part};
 use crate::log;
 use crate::report::Report;
 use crate::request::Databases;
@@ -20,49 +21,6 @@ const EVERY: &str = include_str!("databases.sql");
 
 /// The databases that may hold claims.
 const ALL: &str = include_str!("all_databases.sql");
-
-/// A database, and what it has to do with the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its name.
-    pub database: String,
-    /// Why it is visited.
-    pub part: Part,
-}
-
-/// What a database has to do with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The request is about it.
-    Wanted,
-    /// The request before, or the Create of what is deleted, was about it: all entries have left
-    /// there.
-    Left,
-    /// It is on the same server, and may hold claims of the resource.
-    Elsewhere,
-}
-
-impl Job {
-    fn each(databases: Vec<String>, part: Part) -> Vec<Self> {
-        databases.into_iter().map(|database| Self { database, part }).collect()
-    }
-
-    /// Whether nothing is lost where it cannot be entered.
-    fn may_pass_over(&self, error: &Error) -> bool {
-        match self.part {
-            Part::Wanted => false,
-            Part::Left => error.is_closed(),
-            Part::Elsewhere => {
-                error.is_closed() || matches!(error, Error::Connection(_)) && !error.is_gone()
-            }
-        }
-    }
-
-    /// Whether the request is about it.
-    pub fn is_wanted(&self) -> bool {
-        self.part == Part::Wanted
-    }
-}
 
 impl Visitor<'_> {
     /// Brings every database of the request to what is wanted.

@@ -2,8 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::problem::listed;
-use crate::words::chain;
+use crate::words::{chain, listed};
 use crate::{connection, failure, request, secret, target, token, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.

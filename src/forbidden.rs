@@ -1,7 +1,8 @@
 //! What the role, or the server's settings, would not let through.
 
 use crate::observed::{Observed, Offered};
-use crate::problem::{Problem, listed};
+use crate::problem::Problem;
+use crate::words::listed;
 
 /// Extensions that need a library loaded when the server starts, or their `CREATE EXTENSION` fails.
 /// Source: Amazon RDS user guide, and each extension's own documentation.

@@ -34,6 +34,7 @@ pub mod forbidden;
 pub mod handler;
 pub mod http;
 pub mod identity;
+pub mod job;
 pub mod log;
 pub mod nearest;
 pub mod observed;

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observed::{Installed, Observed, Offered};
-use crate::problem::{Problem, listed};
+use crate::problem::Problem;
 use crate::removal::{self, Listed};
 use crate::request::{DowngradePolicy, Wanted, WantedExtension};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
+use crate::words::listed;
 
 /// Everything to be done in one database, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

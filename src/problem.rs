@@ -5,6 +5,7 @@ use crate::observed::{Installed, Observed};
 use crate::refusal::Refusal;
 use crate::release::{is_release, rank};
 use crate::request::WantedVersion;
+use crate::words::listed;
 
 /// Projects whose extension has another name.
 const PROJECTS: [(&str, &str); 2] = [("pgvector", "vector"), ("timescale", "timescaledb")];
@@ -313,15 +314,4 @@ fn suggestion(key: &str, observed: &Observed) -> String {
         }
         _ => did_you_mean(key, observed.names()),
     }
-}
-
-/// `` `a`, `b` ``, or `nothing`; long lists end early.
-pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    const MOST: usize = 12;
-    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let mut quoted: Vec<String> = words.iter().take(MOST).map(|word| format!("`{word}`")).collect();
-    if words.len() > MOST {
-        quoted.push(format!("and {} more", words.len() - MOST));
-    }
-    if quoted.is_empty() { "nothing".to_owned() } else { quoted.join(", ") }
 }

@@ -1,6 +1,6 @@
 //! Why nothing is dropped, or noted: one sentence each.
 
-use crate::problem::listed;
+use crate::words::listed;
 
 /// One thing that stands between a resource and what it does not list any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::databases::Job;
+use crate::job::Job;
 use crate::plan::Plan;
 use crate::session::Extensions;
 

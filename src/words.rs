@@ -1,4 +1,4 @@
-//! How an error is said: with its causes, and with all that the server gave.
+//! How things are said: an error with its causes and with all that the server gave, and a list.
 
 use std::error::Error as StdError;
 
@@ -30,4 +30,15 @@ pub fn server_said(error: &DbError) -> String {
     };
     let (detail, hint) = (part("detail", error.detail()), part("hint", error.hint()));
     format!("SQLSTATE {}: {}{detail}{hint}", error.code().code(), error.message())
+}
+
+/// `` `a`, `b` ``, or `nothing`; long lists end early.
+pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let mut quoted: Vec<String> = words.iter().take(MOST).map(|word| format!("`{word}`")).collect();
+    if words.len() > MOST {
+        quoted.push(format!("and {} more", words.len() - MOST));
+    }
+    if quoted.is_empty() { "nothing".to_owned() } else { quoted.join(", ") }
 }
