@@ -35,6 +35,7 @@ def lines(figures, names, left, top, width, height):
     """Event to answer beyond the server's DDL, over the number of extensions, far away."""
     far = figures.round_trips[-1]
     longest = max(figures.beyond(key, count, far) for key in ORDER for count in figures.extensions)
+    longest = 100 * -(-longest // 100)
     parts = [text(left, top, f"Event to answer without the DDL, {far} ms away (ms)", weight="bold")]
     base, head = top + height, top + 24
     across = figures.extensions[-1]
@@ -48,7 +49,7 @@ def lines(figures, names, left, top, width, height):
         parts.append(text(left + 34, y + 4, number(longest * share) if share else "0", "end", colour="#666"))
     for count in figures.extensions:
         parts.append(text(place(count, 0)[0], base + 18, count, "middle", colour="#666"))
-    parts.append(text(left + width - 104, base + 18, "extensions", colour="#666"))
+    parts.append(text(left + width - 96, base + 18, "extensions", colour="#666"))
     ends = []
     for key in ORDER:
         points = [place(count, figures.beyond(key, count, far)) for count in figures.extensions]
