@@ -70,12 +70,7 @@ impl Handler {
 
     /// Never escapes: whatever happens becomes an outcome, a panic too.
     async fn outcome(&self, answer: &Arc<Answer>) -> Outcome {
-        // A task of its own: a panic in it ends there.
-        let task = tokio::spawn(self.clone().fulfil(Arc::clone(answer)));
-        let result = task.await.unwrap_or_else(|_| {
-            Err(Error::Internal("a panic, whose place the log has".to_owned()))
-        });
-        match result {
+        match caught(self.clone().fulfil(Arc::clone(answer))).await {
             Ok((physical_id, success)) => Outcome { physical_id, result: Ok(success) },
             Err(error) => {
                 Outcome { physical_id: answer.failed_id(), result: Err(error.to_string()) }
@@ -162,6 +157,17 @@ impl Handler {
     }
 }
 
+/// Does the work in a task of its own, where a panic ends as an error.
+fn caught<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> impl Future<Output = Result<T, Error>> {
+    let task = tokio::spawn(work);
+    async {
+        let panicked = || Error::Internal("a panic, whose place the log has".to_owned());
+        task.await.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
 /// How long a Delete waits for a secret that may be gone, or for a policy that may be.
 const SECRET_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -244,5 +250,18 @@ fn budget(event: &Event, context: &Context) -> Budget {
     match service_timeout(event.properties.as_ref()) {
         Some(timeout) => budget.within(now, timeout),
         None => budget,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_as_an_error() {
+        let nothing: [u8; 0] = [];
+        let broken = caught(async move { Ok(nothing.first().copied().expect("a byte")) });
+        let reason = broken.await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(reason.contains("internal error (a bug): a panic"), "{reason}");
     }
 }
