@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::observed::{Installed, Observed, Offered};
 use crate::problem::Problem;
 use crate::removal::{self, Listed};
-use crate::request::{DowngradePolicy, Wanted, WantedExtension};
+use crate::request::{DowngradePolicy, RemovalPolicy, Wanted, WantedExtension};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
 use crate::words::listed;
@@ -33,7 +33,12 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> 
     planner.visit_all(wanted);
     planner.take_families_along();
     let removal = removal::removal(wanted, observed, &planner.listed());
-    planner.plan.steps.extend(removal.steps);
+    // Under CASCADE first: it must not take along what this very plan creates. Else last: an update
+    // may end what depends on it.
+    let steps = &mut planner.plan.steps;
+    let first = wanted.removal == RemovalPolicy::DropCascade;
+    steps.splice(if first { 0..0 } else { steps.len()..steps.len() }, removal.drop);
+    steps.extend(removal.notes.into_iter().map(Step::Note));
     planner.plan.kept.extend(removal.kept);
     planner.problems.extend(removal.problems);
     planner.refuse_read_only();

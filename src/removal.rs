@@ -18,8 +18,10 @@ pub(crate) type Listed<'a> = BTreeMap<&'a str, bool>;
 /// The end of a plan: what is dropped, and what is noted of it.
 #[derive(Debug, Default)]
 pub(crate) struct Removal {
-    /// The drop, then the claims.
-    pub steps: Vec<Step>,
+    /// The drop of all that goes.
+    pub drop: Option<Step>,
+    /// What is noted of who lists what, after everything else.
+    pub notes: Vec<Entry>,
     /// What was there before and is not claimed.
     pub kept: Vec<Kept>,
     /// What stands in the way.
@@ -43,7 +45,7 @@ pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>)
     if wanted.removal == RemovalPolicy::Retain {
         // It was another policy once, or there would be no claims of this resource.
         if observed.home.as_ref().is_some_and(|home| home.writable) && !ledger.mine.is_empty() {
-            removal.steps = ledger.given_up();
+            removal.notes = ledger.given_up();
         }
         return removal;
     }
@@ -54,10 +56,9 @@ pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>)
     let doomed = ledger.doomed(listed);
     if !doomed.is_empty() {
         removal.problems.extend(ledger.refused(&doomed, listed));
-        removal.steps.push(ledger.dropped(&doomed));
+        removal.drop = Some(ledger.dropped(&doomed));
     }
-    let entries = ledger.entries(listed, &doomed);
-    removal.steps.extend(entries.into_iter().map(Step::Note));
+    removal.notes = ledger.entries(listed, &doomed);
     removal.kept = ledger.adopted(listed);
     removal
 }
@@ -261,9 +262,8 @@ impl<'a> Ledger<'a> {
     }
 
     /// All claims of this resource are given up: it neither owns nor protects anything any more.
-    fn given_up(&self) -> Vec<Step> {
-        let entries = if self.others.is_empty() { self.closed() } else { self.released(|_| true) };
-        entries.into_iter().map(Step::Note).collect()
+    fn given_up(&self) -> Vec<Entry> {
+        if self.others.is_empty() { self.closed() } else { self.released(|_| true) }
     }
 
     fn released(&self, which: impl Fn(&str) -> bool) -> Vec<Entry> {

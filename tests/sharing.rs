@@ -121,6 +121,21 @@ fn a_cascade_takes_no_extension_that_is_listed() {
 }
 
 #[test]
+fn a_cascade_takes_nothing_along_that_the_same_request_creates() {
+    // `leech` uses `hstore` without declaring it, so nobody can know before.
+    for (policy, words) in [("DropCascade", "42704"), ("Drop", "2BP01")] {
+        let stage = Stage::new();
+        let mut it = Resource::new(&stage, "a", policy);
+        it.create(&json!({ "hstore": "1.7" })).succeeded();
+        it.update(&json!({ "leech": "" })).failed(&[words, "nothing was changed"]);
+        assert_eq!(stage.database.installed(), "hstore 1.7");
+        it.update(&json!({ "leech": "", "hstore": "1.7" })).succeeded();
+        it.delete().succeeded();
+        assert_eq!(stage.database.installed(), "");
+    }
+}
+
+#[test]
 fn a_creator_that_retains_gives_it_up() {
     let stage = Stage::new();
     let [mut first, mut second] = ["a", "b"].map(|stack| Resource::new(&stage, stack, "Drop"));
