@@ -138,7 +138,11 @@ fn with_an_id_that_was_never_issued() {
         let mut it = created(&stage);
         id.clone_into(&mut it.id);
         it.delete().succeeded();
-        assert_eq!(stage.database.installed(), "citext 1.6", "{id}: another stack's stays");
+        assert_eq!(
+            stage.database.installed(),
+            stage.here("citext 1.6"),
+            "{id}: another stack's stays"
+        );
         assert_eq!(claims(&stage.database), "b citext created");
     }
 }

@@ -16,8 +16,10 @@ fn what_it_created_goes_and_what_was_there_stays() {
         it.create(&json!({ "citext": "any", "hstore": "1.7", "earthdistance": "" })).succeeded();
     assert_eq!(
         answer.data("Changes"),
-        "created cube 1.5 (required by earthdistance); created earthdistance 1.1; \
+        stage.here(
+            "created cube 1.5 (required by earthdistance); created earthdistance 1.1; \
          created hstore 1.7; left citext 1.6 unclaimed (it was there before)"
+        )
     );
     assert_eq!(
         claims(&stage.database),
@@ -25,10 +27,12 @@ fn what_it_created_goes_and_what_was_there_stays() {
     );
     let answer = it.delete().succeeded();
     assert!(
-        answer.reason.contains("dropped cube 1.5; dropped earthdistance 1.1; dropped hstore 1.7"),
+        answer.reason.contains(
+            &stage.here("dropped cube 1.5; dropped earthdistance 1.1; dropped hstore 1.7")
+        ),
         "{answer:#?}"
     );
-    assert_eq!(stage.database.installed(), "citext 1.6");
+    assert_eq!(stage.database.installed(), stage.here("citext 1.6"));
     assert_eq!(claims(&stage.database), "none", "the last claim takes the schema along");
 }
 
@@ -36,13 +40,13 @@ fn what_it_created_goes_and_what_was_there_stays() {
 fn an_entry_that_leaves_the_map() {
     let stage = Stage::new();
     let mut it = Resource::new(&stage, "a", "Drop");
-    it.create(&json!({ "hstore": "1.7", "earthdistance": "" })).succeeded();
-    let answer = it.update(&json!({ "hstore": "1.8" })).succeeded();
+    it.create(&json!({ "hstore": "1.6", "earthdistance": "" })).succeeded();
+    let answer = it.update(&json!({ "hstore": "1.7" })).succeeded();
     assert_eq!(
         answer.data("Changes"),
-        "updated hstore 1.7 to 1.8; dropped cube 1.5; dropped earthdistance 1.1"
+        stage.here("updated hstore 1.6 to 1.7; dropped cube 1.5; dropped earthdistance 1.1")
     );
-    assert_eq!(stage.database.installed(), "hstore 1.8");
+    assert_eq!(stage.database.installed(), "hstore 1.7");
     assert_eq!(claims(&stage.database), "a hstore created");
     it.update(&json!({})).succeeded();
     assert_eq!(stage.database.installed(), "");
@@ -80,7 +84,11 @@ fn nothing_is_dropped_that_something_depends_on() {
         "table column public.shops.tags",
         "DropCascade",
     ]);
-    assert_eq!(stage.database.installed(), "citext 1.6, hstore 1.7", "nothing else either");
+    assert_eq!(
+        stage.database.installed(),
+        stage.here("citext 1.6, hstore 1.7"),
+        "nothing else either"
+    );
     it.update(&json!({ "citext": "" })).failed(&["table column public.shops.tags"]);
     it.policy = "DropCascade";
     let answer = it.update(&json!({ "citext": "" })).succeeded();
@@ -88,7 +96,7 @@ fn nothing_is_dropped_that_something_depends_on() {
         answer.data("Changes"),
         "dropped hstore 1.7; dropped along with that: table column public.shops.tags, view public.tagged"
     );
-    assert_eq!(stage.database.installed(), "citext 1.6");
+    assert_eq!(stage.database.installed(), stage.here("citext 1.6"));
 }
 
 #[test]
@@ -119,7 +127,7 @@ fn a_policy_that_changes() {
     let answer = it.update(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
     assert_eq!(
         answer.data("Changes"),
-        "created citext 1.6; left hstore 1.7 unclaimed (it was there before)"
+        stage.here("created citext 1.6; left hstore 1.7 unclaimed (it was there before)")
     );
     assert_eq!(claims(&stage.database), "a citext created, a hstore");
     it.update(&json!({})).succeeded();
@@ -130,7 +138,7 @@ fn a_policy_that_changes() {
     assert_eq!(claims(&stage.database), "none", "it owns and protects nothing any more");
     it.policy = "Drop";
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.7, pg_trgm 1.6");
+    assert_eq!(stage.database.installed(), stage.here("hstore 1.7, pg_trgm 1.6"));
 }
 
 #[test]
@@ -140,7 +148,7 @@ fn what_was_dropped_and_created_by_hand_is_nobodys() {
     it.create(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
     stage.database.query("DROP EXTENSION hstore; CREATE EXTENSION hstore");
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.8");
+    assert_eq!(stage.database.installed(), stage.here("hstore 1.8"));
     assert_eq!(claims(&stage.database), "none");
 }
 
@@ -194,12 +202,24 @@ fn claims_go_through_a_dump() {
         return;
     }
     it.update(&json!({ "hstore": "" })).succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.8", "what it created is still its own");
+    assert_eq!(
+        stage.database.installed(),
+        stage.here("hstore 1.8"),
+        "what it created is still its own"
+    );
     stage.database.query("DROP EXTENSION hstore; CREATE EXTENSION hstore");
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.8", "and what it did not create is not");
+    assert_eq!(
+        stage.database.installed(),
+        stage.here("hstore 1.8"),
+        "and what it did not create is not"
+    );
     assert_eq!(claims(&stage.database), "none");
-    assert_eq!(copy.installed(), "citext 1.6, hstore 1.8", "a copy is another database");
+    assert_eq!(
+        copy.installed(),
+        stage.here("citext 1.6, hstore 1.8"),
+        "a copy is another database"
+    );
 }
 
 #[test]

@@ -17,6 +17,15 @@ pub const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a
 /// The resource's name in the template.
 pub const LOGICAL_ID: &str = "Extensions";
 
+/// What PostgreSQL 15 would install by itself.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("citext", "1.6"),
+    ("cube", "1.5"),
+    ("earthdistance", "1.1"),
+    ("hstore", "1.8"),
+    ("pg_trgm", "1.6"),
+];
+
 /// A database, a secret that opens it, a place for answers and a function that is running.
 pub struct Stage {
     /// The real thing.
@@ -231,6 +240,16 @@ impl Stage {
             println!("skipped: this server offers no PostGIS");
         }
         version
+    }
+
+    /// A text with the default versions of PostgreSQL 15, as this server has it.
+    pub fn here(&self, text: &str) -> String {
+        let mut here = text.to_owned();
+        for (name, version) in DEFAULTS {
+            let now = self.default_version(name);
+            here = here.replace(&format!("{name} {version}"), &format!("{name} {now}"));
+        }
+        here
     }
 
     /// The version that the server would install by itself.
