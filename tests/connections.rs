@@ -6,31 +6,12 @@ mod support;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use support::answer::Answer;
+use serde_json::json;
 use support::database::{Database, Session, quoted};
 use support::private::Cluster;
+use support::several::{LOCK, create, names, with_others};
 use support::stage::Stage;
 use support::trouble::eventually;
-
-/// What all requests of this product lock in a database.
-const LOCK: &str = "SELECT pg_advisory_lock(7162533686429448308)";
-
-/// A stage, and so many databases beside its own.
-fn with_others(count: usize) -> (Stage, Vec<Database>) {
-    (Stage::new(), (0..count).map(|_| Database::create()).collect())
-}
-
-/// The names of all of them, the stage's first.
-fn names<'a>(stage: &'a Stage, others: &'a [Database]) -> Vec<&'a str> {
-    let others = others.iter().map(|database| database.name.as_str());
-    std::iter::once(stage.database.name.as_str()).chain(others).collect()
-}
-
-#[track_caller]
-fn create(stage: &Stage, databases: &Value, map: &Value) -> Answer {
-    stage.create_with(&json!({ "Databases": databases, "PluginsMap": map }))
-}
 
 #[test]
 fn four_at_a_time() {

@@ -13,7 +13,7 @@ use support::answer::Answer;
 use support::database::server;
 use support::gate::Gate;
 use support::hole::Hole;
-use support::lambda::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN, record};
+use support::lambda::{Function, record};
 use support::stage::{SECRET, Stage};
 use support::token::Expected;
 use support::trouble::{port_of, through};
@@ -41,15 +41,7 @@ impl Network {
         // As RDS writes the secret that it manages itself.
         let secret = json!({ "username": role, "password": "of the secret" });
         stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
-        let gate = Gate::open(Expected {
-            host: "localhost".to_owned(),
-            port: 0,
-            user: String::new(),
-            region: "eu-west-1".to_owned(),
-            access_key: "ASIAEXAMPLE".to_owned(),
-            secret_key: SECRET_ACCESS_KEY.to_owned(),
-            session_token: SESSION_TOKEN.to_owned(),
-        });
+        let gate = Gate::open(Expected::at("localhost"));
         // Whatever of AWS the function may think of calling.
         let aws =
             if reaches(&template, "secretsmanager") { stage.secrets.url() } else { hole.url() };

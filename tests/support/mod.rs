@@ -11,6 +11,7 @@
 //! - [`token`]: what AWS checks of such a token.
 //! - [`stage`]: all of them together, with events in and answers out.
 //! - [`hole`]: an address that nobody answers for.
+//! - [`several`]: several databases on one server.
 //! - [`proxy`]: a bad network between any two of them.
 //! - [`resource`]: a resource of a stack's, from its Create to its Delete.
 //! - [`sandbox`]: a function that can be killed, frozen and gagged.
@@ -33,6 +34,7 @@ pub mod proxy;
 pub mod resource;
 pub mod sandbox;
 pub mod secrets;
+pub mod several;
 pub mod sink;
 pub mod stage;
 pub mod token;

@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
+use super::lambda::{SECRET_ACCESS_KEY, SESSION_TOKEN};
+
 /// What a token must have been signed for, and with.
 #[derive(Debug, Clone)]
 pub struct Expected {
@@ -27,6 +29,19 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// Of the stage's function for an endpoint of that name; its port and the user are whoever's.
+    pub fn at(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            port: 0,
+            user: String::new(),
+            region: "eu-west-1".to_owned(),
+            access_key: "ASIAEXAMPLE".to_owned(),
+            secret_key: SECRET_ACCESS_KEY.to_owned(),
+            session_token: SESSION_TOKEN.to_owned(),
+        }
+    }
+
     /// Checks a token as AWS would at that time.
     ///
     /// # Errors
