@@ -34,7 +34,8 @@ impl House {
         let stage = Stage::with(Database::create(), &variables);
         let role = unique("app user+1@example.com ä");
         stage.database.role_called(&role, "a password that nobody asks for", "SUPERUSER");
-        let gate = Gate::open(Expected::at(endpoint));
+        let session_token = SESSION_TOKEN.to_owned();
+        let gate = Gate::open(Expected { session_token, ..Expected::at(endpoint) });
         Self { stage, gate, role }
     }
 
