@@ -22,6 +22,7 @@ fn main() -> Result<(), lambda_runtime::Error> {
         ssl_cert_file: variable("SSL_CERT_FILE").map(PathBuf::from),
         pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
         region: aws::region(&variable),
+        ..Trust::default()
     };
     skip_system_bundle();
     // OpenSSL reads it when it is used first, which `serve` begins with.

@@ -3,6 +3,7 @@
 //! The system's bundle is never read: parsing it costs more than everything else at start.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use native_tls::{Certificate, TlsConnector};
 
@@ -23,6 +24,21 @@ pub struct Trust {
     pub pg_ssl_root_cert: Option<PathBuf>,
     /// `AWS_REGION`: whose RDS roots are read when the host does not say.
     pub region: Option<String>,
+    /// What was made of all that for the database.
+    pub kept: Kept,
+}
+
+/// The connector of the server that was asked for last: for its other databases, and for the next
+/// event. One is enough: a function that serves many servers makes it anew when they change.
+#[derive(Debug, Clone, Default)]
+pub struct Kept(Arc<Mutex<Option<(Whom, TlsConnector)>>>);
+
+/// What a connector for the database depends on, besides the environment.
+#[derive(Debug, PartialEq)]
+struct Whom {
+    mode: SslMode,
+    region: Option<String>,
+    extra: Option<String>,
 }
 
 /// Roots that could not be read.
@@ -57,7 +73,7 @@ impl Trust {
     pub fn for_aws(&self) -> Result<TlsConnector, Error> {
         let roots = match &self.ssl_cert_file {
             Some(path) => of_file("SSL_CERT_FILE", path)?,
-            None => of_text("Amazon Trust Services", AMAZON)?,
+            None => amazon()?,
         };
         connector(roots, SslMode::VerifyFull)
     }
@@ -72,25 +88,51 @@ impl Trust {
         mode: SslMode,
         extra: Option<&str>,
     ) -> Result<TlsConnector, Error> {
-        let mode = match (mode, extra) {
-            (SslMode::Require, Some(_)) => SslMode::VerifyCa,
-            (mode, _) => mode,
+        let whom = Whom {
+            mode: match (mode, extra) {
+                (SslMode::Require, Some(_)) => SslMode::VerifyCa,
+                (mode, _) => mode,
+            },
+            region: region_of(host).or(self.region.as_deref()).map(str::to_owned),
+            extra: extra.map(str::to_owned),
         };
-        let mut roots = Vec::new();
-        if matches!(mode, SslMode::VerifyFull | SslMode::VerifyCa) {
-            let region = region_of(host).or(self.region.as_deref());
-            roots.extend(of_text("RDS", rds(region))?);
-            roots.extend(of_text("Amazon Trust Services", AMAZON)?);
-            roots.extend(of_text("SslRootCert", extra.unwrap_or_default())?);
-            if let Some(path) = &self.ssl_cert_file {
-                roots.extend(of_file("SSL_CERT_FILE", path)?);
-            }
-            if let Some(path) = &self.pg_ssl_root_cert {
-                roots.extend(of_file("PGSSLROOTCERT", path)?);
-            }
+        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, connector)) = &*kept
+            && *same == whom
+        {
+            return Ok(connector.clone());
         }
-        connector(roots, mode)
+        let connector = connector(self.roots(&whom)?, whom.mode)?;
+        *kept = Some((whom, connector.clone()));
+        Ok(connector)
     }
+
+    fn roots(&self, whom: &Whom) -> Result<Vec<Certificate>, Error> {
+        if !verifies(whom.mode) {
+            return Ok(Vec::new());
+        }
+        let mut roots = of_text("RDS", rds(whom.region.as_deref()))?;
+        roots.extend(amazon()?);
+        roots.extend(of_text("SslRootCert", whom.extra.as_deref().unwrap_or_default())?);
+        if let Some(path) = &self.ssl_cert_file {
+            roots.extend(of_file("SSL_CERT_FILE", path)?);
+        }
+        if let Some(path) = &self.pg_ssl_root_cert {
+            roots.extend(of_file("PGSSLROOTCERT", path)?);
+        }
+        Ok(roots)
+    }
+}
+
+/// Amazon's roots, parsed once for all connectors.
+fn amazon() -> Result<Vec<Certificate>, Error> {
+    static ROOTS: LazyLock<Option<Vec<Certificate>>> =
+        LazyLock::new(|| Certificate::stack_from_pem(AMAZON.as_bytes()).ok());
+    ROOTS.clone().ok_or(Error::Pem { origin: "Amazon Trust Services" })
+}
+
+fn verifies(mode: SslMode) -> bool {
+    matches!(mode, SslMode::VerifyFull | SslMode::VerifyCa)
 }
 
 fn connector(roots: Vec<Certificate>, mode: SslMode) -> Result<TlsConnector, Error> {
@@ -98,7 +140,7 @@ fn connector(roots: Vec<Certificate>, mode: SslMode) -> Result<TlsConnector, Err
     builder
         .disable_built_in_roots(true)
         .danger_accept_invalid_hostnames(mode != SslMode::VerifyFull)
-        .danger_accept_invalid_certs(!matches!(mode, SslMode::VerifyFull | SslMode::VerifyCa));
+        .danger_accept_invalid_certs(!verifies(mode));
     for root in roots {
         builder.add_root_certificate(root);
     }
@@ -157,6 +199,27 @@ mod tests {
 
     #[test]
     fn amazon_has_five_roots() {
-        assert_eq!(of_text("Amazon", AMAZON).map(|roots| roots.len()).ok(), Some(5));
+        assert_eq!(amazon().map(|roots| roots.len()).ok(), Some(5));
+    }
+
+    #[test]
+    fn the_same_server_again_reads_nothing() {
+        let file = std::env::temp_dir().join(format!("roots-{}.pem", std::process::id()));
+        std::fs::write(&file, AMAZON).expect("a file of roots");
+        let trust = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
+        let home = "a.x.eu-west-1.rds.amazonaws.com";
+        trust.for_server(home, SslMode::VerifyFull, None).expect("the file is there");
+        std::fs::remove_file(file).expect("to take it away");
+
+        let again = trust.clone();
+        let again = |host, mode, extra| again.for_server(host, mode, extra).is_ok();
+        let neighbour = "b.y.eu-west-1.rds.amazonaws.com";
+        assert!(again(neighbour, SslMode::VerifyFull, None), "whom we believe is the same");
+        assert!(!again(home, SslMode::VerifyCa, None), "another mode");
+        assert!(!again(home, SslMode::VerifyFull, Some(AMAZON)), "more roots");
+        assert!(!again("db.example.com", SslMode::VerifyFull, None), "another region's roots");
+        assert!(again(home, SslMode::VerifyFull, None), "a failure takes nothing's place");
+        assert!(again(home, SslMode::Require, None), "without roots no file is read");
+        assert!(!again(home, SslMode::VerifyFull, None), "the last one alone is kept");
     }
 }
