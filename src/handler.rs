@@ -217,6 +217,7 @@ impl Handler {
             target: target.into(),
             locked_out: OnceLock::new(),
             patience: Patience::LONG,
+            offers: std::sync::Mutex::default(),
             nothing: Wanted { removal, whose, ..Wanted::default() },
         }
     }

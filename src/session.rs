@@ -1,6 +1,7 @@
 //! The work in one database: a transaction, a lock, one look, one batch.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -13,7 +14,7 @@ use crate::budget::Budget;
 use crate::claim::{self, Home};
 use crate::connection::Connection;
 use crate::failure::Error;
-use crate::observed::{self, Observed, Obstacles};
+use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::plan::{self, Plan};
 use crate::request::Wanted;
 use crate::words::{chain, server_said};
@@ -53,14 +54,24 @@ impl Session {
     /// Begins the transaction, takes the lock and looks, in one flight; where there are claims, in
     /// one more, and where extensions shall be dropped, in up to two more.
     ///
+    /// `offers` is what is known from other databases of the server, and gets what is new: the
+    /// server takes longer for this than for all the rest, and has one list for all its databases.
+    ///
     /// # Errors
     /// The lock is not to be had in time, or the server fails.
-    pub async fn observe(&self, wanted: &Wanted, budget: Budget) -> Result<Observed, Error> {
+    pub async fn observe(
+        &self,
+        wanted: &Wanted,
+        offers: &Mutex<Vec<Offered>>,
+        budget: Budget,
+    ) -> Result<Observed, Error> {
         let (lock_ms, ms) = timeouts(budget);
         let begin =
             BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
         let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
-        let mut observed = self.seen(wanted, &begin, budget, doing).await?;
+        let known = offers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut observed = self.seen(wanted, &known, &begin, budget, doing).await?;
+        observed.share_offers(known, &mut offers.lock().unwrap_or_else(PoisonError::into_inner));
         let doomed = plan::doomed(wanted, &observed);
         if !doomed.is_empty() {
             let obstacles = self.obstacles(&doomed, budget).await?;
@@ -73,17 +84,22 @@ impl Session {
     async fn seen(
         &self,
         wanted: &Wanted,
+        known: &[Offered],
         begin: &str,
         budget: Budget,
         doing: &str,
     ) -> Result<Observed, Error> {
-        let look_for = observed::look_for(wanted).to_string();
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&look_for, Type::TEXT)];
+        let look_for = observed::look_for(wanted, known).to_string();
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&look_for, Type::TEXT),
+            (&observed::DETAILS, Type::TEXT),
+            (&observed::HOME, Type::TEXT),
+        ];
         let look = async {
             let ((), start, row) = tokio::join!(
                 self.connection.limit_lifetime(budget),
                 self.connection.client.batch_execute(begin),
-                self.connection.client.query_typed_one(observed::SQL, &parameters),
+                self.connection.client.query_typed_one(observed::GLANCE, &parameters),
             );
             start?;
             row?.try_get::<_, String>(0)
@@ -105,7 +121,7 @@ impl Session {
         if self.look(claim::ANY, &[], budget).await? != "true" {
             return Ok(false);
         }
-        match self.seen(wanted, UNLOCKED, budget, "reading the catalog").await {
+        match self.seen(wanted, &[], UNLOCKED, budget, "reading the catalog").await {
             Ok(observed) => {
                 Ok(observed.claims.iter().any(|claim| wanted.whose.has(&claim.claimant)))
             }

@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::error::{Error, InDatabase};
 use crate::job::{Job, Part};
 use crate::log;
+use crate::observed::Offered;
 use crate::patience::Patience;
 use crate::plan::{self, Plan};
 use crate::report::Report;
@@ -47,6 +48,8 @@ pub struct Visitor<'a> {
     pub locked_out: OnceLock<Duration>,
     /// How long the server may be gone.
     pub patience: Patience,
+    /// What the server is known to offer: see [`Session::observe`].
+    pub offers: std::sync::Mutex<Vec<Offered>>,
     /// What is wanted of a database that was left: nothing, under the same policy.
     pub nothing: Wanted,
 }
@@ -131,7 +134,7 @@ impl Visitor<'_> {
         {
             return Ok(Report::nothing(job));
         }
-        let observed = session.observe(wanted, self.budget).await?;
+        let observed = session.observe(wanted, &self.offers, self.budget).await?;
         let database = observed.database.clone();
         let mut before: Extensions = observed
             .installed

@@ -288,3 +288,30 @@ fn a_slow_one_is_named_and_holds_up_nobody() {
         assert!(answer.reason.contains(&database.name), "{}", answer.reason);
     }
 }
+
+#[test]
+fn what_the_server_offers_is_read_only_where_it_is_not_known() {
+    let (stage, others) = with_others(4);
+    let all = json!(names(&stage, &others));
+    // Four are looked at together; the fifth, when one of them has told.
+    break_the_view_of_versions(&others[3]);
+    create(&stage, &all, &json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(others[3].installed(), "hstore 1.7");
+    // What it does not know yet has to be read.
+    let answer = create(&stage, &json!(others[3].name), &json!({ "hstore": "1.7", "citext": "" }));
+    answer.failed(&["22012"]);
+    // Nothing is to be done: nothing is read.
+    let answer = create(&stage, &json!(others[3].name), &json!({ "hstore": "1.7" })).succeeded();
+    assert_eq!(answer.data("Changes"), "none");
+}
+
+/// Whoever reads `pg_available_extension_versions` here divides by zero.
+fn break_the_view_of_versions(database: &Database) {
+    let view = database.value("SELECT pg_get_viewdef('pg_available_extension_versions'::regclass)");
+    database.query(&format!(
+        "SET allow_system_table_mods = on;
+        CREATE OR REPLACE VIEW pg_catalog.pg_available_extension_versions AS
+        {} WHERE 1 / (random() * 0)::integer = 0",
+        view.trim_end_matches(';')
+    ));
+}

@@ -1,0 +1,88 @@
+-- What it takes to get from what the database holds to what is wanted: the query that glance.sql runs
+-- where it has to, under its settings and in its snapshot.
+--
+-- It is given that one's JSON document: what is wanted and what was found. The view of all versions,
+-- for which the server reads every control file that it has, is left alone when nothing is to be
+-- created or updated, and for what is known from another database of the server.
+WITH RECURSIVE given (document) AS MATERIALIZED (
+    SELECT $1::jsonb
+), installed AS MATERIALIZED (
+    SELECT e.extname::text COLLATE "C" AS name, e.extversion COLLATE "C" AS version,
+           n.nspname AS schema, e.extrelocatable AS relocatable,
+           pg_has_role(e.extowner, 'USAGE') AS owned,
+           ARRAY(SELECT r.extname::text COLLATE "C"
+                 FROM pg_depend AS d JOIN pg_extension AS r ON r.oid = d.refobjid
+                 WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+                   AND d.refclassid = 'pg_extension'::regclass) AS requires
+    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+), unsettled (name) AS (
+    SELECT name COLLATE "C" FROM given, jsonb_array_elements_text(document -> 'unsettled') AS name
+    UNION
+    -- What goes with it: the rest of a family that has one version, as PostGIS's has.
+    SELECT lower(member.name)
+    FROM unsettled AS u
+    JOIN installed AS head ON lower(head.name) = u.name
+    JOIN installed AS member ON head.name = ANY (member.requires)
+                            AND member.version = head.version
+), unknown AS MATERIALIZED (
+    SELECT FROM unsettled, given WHERE NOT document -> 'known' ? name
+), offered AS MATERIALIZED (
+    SELECT v.name::text COLLATE "C" AS name, v.version, v.superuser, v.trusted, v.relocatable,
+           v.schema, v.requires
+    FROM pg_available_extension_versions AS v
+    WHERE EXISTS (SELECT FROM unknown)
+), needed (name) AS (
+    SELECT named.name
+    FROM unsettled AS u, unnest(ARRAY[
+        u.name, CASE WHEN u.name = 'postgis' THEN 'postgis_raster' END]) AS named (name)
+    WHERE named.name IS NOT NULL
+    UNION
+    SELECT lower(requirement::text COLLATE "C")
+    FROM needed AS n JOIN offered AS o ON lower(o.name) = n.name, unnest(o.requires) AS requirement
+)
+SELECT jsonb_build_object(
+    'role', current_user,
+    'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    'delegated', EXISTS (
+        SELECT FROM pg_roles
+        WHERE rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
+          AND pg_has_role(oid, 'MEMBER')),
+    'may_create', has_database_privilege(current_database(), 'CREATE'),
+    'raster_inside', EXISTS (
+        SELECT FROM pg_extension AS e
+        JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                           AND d.classid = 'pg_type'::regclass AND d.deptype = 'e'
+        JOIN pg_type AS t ON t.oid = d.objid
+        WHERE e.extname = 'postgis' AND t.typname = 'raster'),
+    'read_only', current_setting('transaction_read_only')::boolean,
+    'libraries', CASE
+        WHEN pg_has_role('pg_read_all_settings', 'USAGE')
+          OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        THEN current_setting('shared_preload_libraries') END,
+    'rds_extensions', current_setting('rds.extensions', true),
+    'rds_allowed_extensions', current_setting('rds.allowed_extensions', true),
+    'rds_delegated_extensions', CASE
+        WHEN EXISTS (SELECT FROM pg_roles
+                     WHERE rolname = 'rds_extension' AND pg_has_role(oid, 'MEMBER'))
+        THEN coalesce(current_setting('rds.allowed_delegated_extensions', true), '') END,
+    'cron_database', current_setting('cron.database_name', true),
+    'schemas', coalesce((
+        SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))
+        FROM pg_namespace
+        WHERE nspname = 'public' OR given.document -> 'schemas' ? nspname::text), '{}'),
+    -- NULL where there is no such schema.
+    'home', (/* home.sql */),
+    'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
+    'offered', CASE WHEN EXISTS (SELECT FROM unknown) THEN coalesce((
+        SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
+        WHERE lower(o.name) IN (SELECT n.name FROM needed AS n)), '[]') END,
+    'paths', coalesce((
+        SELECT jsonb_agg(jsonb_build_object(
+            'name', i.name, 'target', p.target, 'reachable', p.path IS NOT NULL))
+        FROM installed AS i
+        JOIN unsettled AS u ON u.name = lower(i.name)
+        CROSS JOIN LATERAL pg_extension_update_paths(CASE
+            WHEN given.document -> 'available' ? i.name THEN i.name::name END) AS p
+        WHERE p.source = i.version), '[]')
+) AS details
+FROM given
