@@ -10,8 +10,9 @@
 -- only when it runs them, since it gets them as texts: query_to_xml() is its one function that runs a
 -- text without a procedural language.
 WITH wanted AS MATERIALIZED (
-    SELECT lower((entry ->> 'name') COLLATE "C") AS name, entry ->> 'kind' AS kind,
-           (entry ->> 'version') COLLATE "C" AS version, entry ->> 'schema' AS schema
+    SELECT (entry ->> 'name') COLLATE "C" AS key, lower((entry ->> 'name') COLLATE "C") AS name,
+           entry ->> 'kind' AS kind, (entry ->> 'version') COLLATE "C" AS version,
+           entry ->> 'schema' AS schema
     FROM jsonb_array_elements($1::jsonb -> 'extensions') AS entry
 ), installed AS MATERIALIZED (
     SELECT e.extname::text COLLATE "C" AS name, e.extversion COLLATE "C" AS version,
@@ -21,10 +22,18 @@ WITH wanted AS MATERIALIZED (
 ), available AS MATERIALIZED (
     SELECT a.name::text COLLATE "C" AS name, a.default_version COLLATE "C" AS default_version
     FROM pg_available_extensions AS a
+), judged AS MATERIALIZED (
+    -- What is there by that very name and as wanted needs no list of what the server offers.
+    SELECT w.name, EXISTS (
+        SELECT FROM installed AS i
+        WHERE i.name = w.key AND (w.kind = 'any' OR w.kind = 'exact' AND i.version = w.version)
+    ) AS plain, w.kind, w.version
+    FROM wanted AS w
 ), unsettled AS MATERIALIZED (
     SELECT w.name
-    FROM wanted AS w
-    WHERE NOT EXISTS (SELECT FROM installed AS i WHERE lower(i.name) = w.name)
+    FROM judged AS w
+    WHERE NOT w.plain AND (
+       NOT EXISTS (SELECT FROM installed AS i WHERE lower(i.name) = w.name)
        OR EXISTS (
         SELECT FROM available AS a LEFT JOIN installed AS i ON i.name = a.name
         WHERE lower(a.name) = w.name
@@ -32,14 +41,16 @@ WITH wanted AS MATERIALIZED (
                           WHEN 'latest' THEN i.version = a.default_version
                           WHEN 'exact' THEN i.version = w.version
                           ELSE starts_with(i.version, w.version)
-                               AND i.version !~ 'next|dev|unpackaged' END IS NOT TRUE)
+                               AND i.version !~ 'next|dev|unpackaged' END IS NOT TRUE))
 ), glance (has_home, document) AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'cfn_postgres_extensions'),
         jsonb_build_object(
             'database', current_database(),
             'server_version', current_setting('server_version'),
             'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
-            'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),
+            'available', CASE WHEN EXISTS (SELECT FROM judged WHERE NOT plain) THEN (
+                SELECT coalesce(jsonb_object_agg(name, default_version), '{}') FROM available
+            ) ELSE '{}' END,
             'unsettled', coalesce((SELECT jsonb_agg(name) FROM unsettled), '[]'))
 )
 SELECT (g.document || CASE

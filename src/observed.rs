@@ -37,7 +37,8 @@ pub struct Observed {
     pub server_version: String,
     /// The extensions installed.
     pub installed: Vec<Installed>,
-    /// The extensions offered, with their default versions.
+    /// The extensions offered, with their default versions. Empty where all that is wanted is there
+    /// by the very name.
     pub available: BTreeMap<String, Option<String>>,
     /// The role we are.
     pub role: String,

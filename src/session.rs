@@ -173,6 +173,7 @@ impl Session {
     ) -> Result<Extensions, Error> {
         let (lock_ms, ms) = timeouts(budget);
         let mut batch: Vec<String> = vec![
+            "SET LOCAL work_mem TO DEFAULT".to_owned(),
             format!("SET LOCAL lock_timeout = {lock_ms}"),
             format!("SET LOCAL statement_timeout = {ms}"),
         ];
