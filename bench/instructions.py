@@ -184,8 +184,9 @@ def measured(arguments):
 def main():
     """Counts, then records or compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    bootstrap = os.path.join(contenders.ROOT, ".aws-sam", "build", "Function", "bootstrap")
-    parser.add_argument("--binary", default=bootstrap, help="a release build; else the bootstrap of `make build`")
+    parser.add_argument(
+        "--binary", default=contenders.BOOTSTRAP, help="a release build; else the bootstrap of `make build`"
+    )
     parser.add_argument("--record", action="store_true", help="write the figures to bench/instructions.json")
     parser.add_argument("--profiles", metavar="FOLDER", help="keep callgrind's files, for callgrind_annotate")
     arguments = parser.parse_args()

@@ -1,11 +1,16 @@
--- What it takes to get from what the database holds to what is wanted: the query that glance.sql runs
--- where it has to, under its settings and in its snapshot.
+-- What the database holds and what its server offers: one JSON document. The query that glance.sql
+-- runs where a glance is not enough, under its settings and in its snapshot.
 --
--- It is given that one's JSON document: what is wanted and what was found. The view of all versions,
--- for which the server reads every control file that it has, is left alone when nothing is to be
--- created or updated, and for what is known from another database of the server.
+-- It is given what the template wants: {"extensions": [{"name", "kind", "version"}], "schemas": [],
+-- "known": [names]}. That only decides how much is looked up: the view that reads every control file
+-- of the server is left alone when nothing is to be done, and for what is known from another database.
+-- Names are compared in collation "C", where lower() knows ASCII alone, as the planner does.
 WITH RECURSIVE given (document) AS MATERIALIZED (
     SELECT $1::jsonb
+), wanted AS MATERIALIZED (
+    SELECT lower((entry ->> 'name') COLLATE "C") AS name, entry ->> 'kind' AS kind,
+           (entry ->> 'version') COLLATE "C" AS version
+    FROM given, jsonb_array_elements(document -> 'extensions') AS entry
 ), installed AS MATERIALIZED (
     SELECT e.extname::text COLLATE "C" AS name, e.extversion COLLATE "C" AS version,
            n.nspname AS schema, e.extrelocatable AS relocatable,
@@ -15,8 +20,21 @@ WITH RECURSIVE given (document) AS MATERIALIZED (
                  WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
                    AND d.refclassid = 'pg_extension'::regclass) AS requires
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+), available AS MATERIALIZED (
+    SELECT a.name::text COLLATE "C" AS name, a.default_version COLLATE "C" AS default_version
+    FROM pg_available_extensions AS a
 ), unsettled (name) AS (
-    SELECT name COLLATE "C" FROM given, jsonb_array_elements_text(document -> 'unsettled') AS name
+    SELECT w.name
+    FROM wanted AS w
+    WHERE NOT EXISTS (SELECT FROM installed AS i WHERE lower(i.name) = w.name)
+       OR EXISTS (
+        SELECT FROM available AS a LEFT JOIN installed AS i ON i.name = a.name
+        WHERE lower(a.name) = w.name
+          AND CASE w.kind WHEN 'any' THEN i.name IS NOT NULL
+                          WHEN 'latest' THEN i.version = a.default_version
+                          WHEN 'exact' THEN i.version = w.version
+                          ELSE starts_with(i.version, w.version)
+                               AND i.version !~ 'next|dev|unpackaged' END IS NOT TRUE)
     UNION
     -- What goes with it: the rest of a family that has one version, as PostGIS's has.
     SELECT lower(member.name)
@@ -41,6 +59,8 @@ WITH RECURSIVE given (document) AS MATERIALIZED (
     FROM needed AS n JOIN offered AS o ON lower(o.name) = n.name, unnest(o.requires) AS requirement
 )
 SELECT jsonb_build_object(
+    'database', current_database(),
+    'server_version', current_setting('server_version'),
     'role', current_user,
     'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
     'delegated', EXISTS (
@@ -73,6 +93,7 @@ SELECT jsonb_build_object(
     -- NULL where there is no such schema.
     'home', (/* home.sql */),
     'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
+    'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),
     'offered', CASE WHEN EXISTS (SELECT FROM unknown) THEN coalesce((
         SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
         WHERE lower(o.name) IN (SELECT n.name FROM needed AS n)), '[]') END,
@@ -81,8 +102,8 @@ SELECT jsonb_build_object(
             'name', i.name, 'target', p.target, 'reachable', p.path IS NOT NULL))
         FROM installed AS i
         JOIN unsettled AS u ON u.name = lower(i.name)
-        CROSS JOIN LATERAL pg_extension_update_paths(CASE
-            WHEN given.document -> 'available' ? i.name THEN i.name::name END) AS p
+        JOIN available AS a ON a.name = i.name
+        CROSS JOIN LATERAL pg_extension_update_paths(i.name::name) AS p
         WHERE p.source = i.version), '[]')
 ) AS details
 FROM given

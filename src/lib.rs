@@ -36,6 +36,7 @@ pub mod http;
 pub mod identity;
 pub mod job;
 pub mod log;
+pub mod look;
 pub mod nearest;
 pub mod observed;
 pub mod password;

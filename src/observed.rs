@@ -1,45 +1,24 @@
-//! What the database holds and what its server offers, read in one look before anything is decided.
+//! What the database holds and what its server offers, read before anything is decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::claim::{Claim, Home};
-use crate::request::{RemovalPolicy, Wanted, WantedVersion};
 use crate::sql::Identifier;
-
-/// The query of the look; takes [`look_for`]'s text as `$1`, [`DETAILS`] as `$2` and [`HOME`] as `$3`,
-/// answers with one JSON document.
-pub const GLANCE: &str = include_str!("glance.sql");
-
-/// The part of the look that the server leaves out where nothing is to be done. Most of the work:
-/// that it is not even planned then is a third of what such an event takes.
-pub const DETAILS: &str = include_str!("details.sql");
-
-/// The part of [`DETAILS`] that the server leaves out where no schema can have claims in it.
-pub const HOME: &str = include_str!("home.sql");
 
 /// The query of the third look; takes the names of extensions as a JSON array.
 pub const OBSTACLES: &str = include_str!("obstacles.sql");
 
 /// The state of one database and of the server it is on.
-///
-/// Where all is as wanted and there are no claims, the look tells the first four fields alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of the server, not states of ours")]
 pub struct Observed {
     /// The database's name.
     pub database: String,
     /// `15.8`, or `15.8 (Debian 15.8-1)`.
     pub server_version: String,
-    /// The extensions installed.
-    pub installed: Vec<Installed>,
-    /// The extensions offered, with their default versions. Empty where all that is wanted is there
-    /// by the very name.
-    pub available: BTreeMap<String, Option<String>>,
     /// The role we are.
     pub role: String,
     /// Whether it is a superuser.
@@ -58,28 +37,37 @@ pub struct Observed {
     pub rds_allowed_extensions: Option<String>,
     /// `rds.allowed_delegated_extensions`: what a member of `rds_extension` may create, if we are
     /// one.
+    #[serde(default)]
     pub rds_delegated_extensions: Option<String>,
     /// `cron.database_name`: the one database that takes `pg_cron`.
     pub cron_database: Option<String>,
     /// Of `public` and the schemas asked for, those that exist, and whether we may create in them.
     pub schemas: BTreeMap<String, bool>,
+    /// The extensions installed.
+    pub installed: Vec<Installed>,
+    /// The extensions offered, with their default versions.
+    pub available: BTreeMap<String, Option<String>>,
     /// Every version of those that something may have to be done for, and of what they require.
     /// `None` where nothing had to be looked up, or it is known from another database.
     pub offered: Option<Vec<Offered>>,
     /// From the installed version of those that may have to be updated to every known one.
     pub paths: Vec<UpdatePath>,
     /// PostGIS holds its raster functions itself, as it did before version 3.
+    #[serde(default)]
     pub raster_inside: bool,
     /// The schema where the claims are; `None` where there is no such schema.
+    #[serde(default)]
     pub home: Option<Home>,
     /// The claims of all resources: from a second look, where there are any.
+    #[serde(default)]
     pub claims: Vec<Claim>,
     /// What dropping extensions would meet: from a third look, where any shall be.
+    #[serde(default)]
     pub obstacles: Obstacles,
 }
 
 /// An extension in the database: a row of `pg_extension`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Installed {
     /// Its name.
     pub name: String,
@@ -249,29 +237,4 @@ impl Observed {
         let paths = self.paths.iter().filter(move |path| path.name == name);
         paths.map(|path| (path.target.as_str(), path.reachable))
     }
-}
-
-/// What the look needs to know of the request: how much there may be to do; and of which extensions
-/// the offers are known from another database of the server.
-pub fn look_for(wanted: &Wanted, known: &[Offered]) -> Value {
-    let extensions: Vec<Value> = wanted
-        .extensions
-        .iter()
-        .map(|(name, extension)| {
-            let (kind, version) = match &extension.version {
-                WantedVersion::Any => ("any", ""),
-                WantedVersion::Latest => ("latest", ""),
-                WantedVersion::Exact(version) => ("exact", version.as_str()),
-                WantedVersion::StartsWith(start) => ("starts with", start.as_str()),
-            };
-            let version = version.replace('\0', "");
-            json!({ "name": name, "kind": kind, "version": version, "schema": extension.schema })
-        })
-        .collect();
-    let schemas: Vec<&str> =
-        wanted.extensions.values().filter_map(|extension| extension.schema.as_deref()).collect();
-    let known: BTreeSet<String> =
-        known.iter().map(|offered| offered.name.to_ascii_lowercase()).collect();
-    let claims = wanted.removal != RemovalPolicy::Retain && !extensions.is_empty();
-    json!({ "extensions": extensions, "schemas": schemas, "known": known, "claims": claims })
 }

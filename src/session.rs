@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::claim::{self, Home};
 use crate::connection::Connection;
 use crate::failure::Error;
+use crate::look::{self, Look};
 use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::plan::{self, Plan};
 use crate::request::Wanted;
@@ -89,23 +90,19 @@ impl Session {
         budget: Budget,
         doing: &str,
     ) -> Result<Observed, Error> {
-        let look_for = observed::look_for(wanted, known).to_string();
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-            (&look_for, Type::TEXT),
-            (&observed::DETAILS, Type::TEXT),
-            (&observed::HOME, Type::TEXT),
-        ];
+        let question = Look::new(wanted, known);
+        let parameters = question.parameters();
         let look = async {
             let ((), start, row) = tokio::join!(
                 self.connection.limit_lifetime(budget),
                 self.connection.client.batch_execute(begin),
-                self.connection.client.query_typed_one(observed::GLANCE, &parameters),
+                self.connection.client.query_typed_one(look::SQL, &parameters),
             );
             start?;
             row?.try_get::<_, String>(0)
         };
         let text = self.bounded(look, budget, doing).await?;
-        let mut observed: Observed = self.parsed(Some(&text))?;
+        let mut observed = look::seen(&text).map_err(|error| self.unreadable(&error))?;
         if observed.home.as_ref().is_some_and(Home::has_claims) {
             let text = self.look(claim::SQL, &[], budget).await?;
             observed.claims = self.parsed(Some(&text))?;
@@ -257,11 +254,15 @@ impl Session {
     }
 
     fn parsed<T: serde::de::DeserializeOwned>(&self, text: Option<&str>) -> Result<T, Error> {
-        serde_json::from_str(text.unwrap_or_default()).map_err(|error| Error::Statement {
+        serde_json::from_str(text.unwrap_or_default()).map_err(|error| self.unreadable(&error))
+    }
+
+    fn unreadable(&self, error: &serde_json::Error) -> Error {
+        Error::Statement {
             doing: "reading the catalog".to_owned(),
             database: self.database.clone(),
             why: error.to_string(),
-        })
+        }
     }
 
     /// Runs `work` until the budget ends, and then tells the server to stop.
