@@ -50,13 +50,16 @@ WITH RECURSIVE given (document) AS MATERIALIZED (
     FROM pg_available_extension_versions AS v
     WHERE EXISTS (SELECT FROM unknown)
 ), needed (name) AS (
-    SELECT named.name
-    FROM unsettled AS u, unnest(ARRAY[
-        u.name, CASE WHEN u.name = 'postgis' THEN 'postgis_raster' END]) AS named (name)
-    WHERE named.name IS NOT NULL
+    SELECT u.name
+    FROM unsettled AS u
     UNION
-    SELECT lower(requirement::text COLLATE "C")
-    FROM needed AS n JOIN offered AS o ON lower(o.name) = n.name, unnest(o.requires) AS requirement
+    -- All that a name needs, whatever brought it in: what is known of it is enough for any database.
+    SELECT lower(other::text COLLATE "C")
+    FROM needed AS n
+    JOIN offered AS o ON lower(o.name) = n.name
+    CROSS JOIN LATERAL unnest(
+        o.requires || CASE WHEN n.name = 'postgis' THEN name 'postgis_raster' END) AS other
+    WHERE other IS NOT NULL
 )
 SELECT jsonb_build_object(
     'database', current_database(),

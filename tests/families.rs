@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::json;
+use support::several::{create, names, with_others};
 use support::stage::Stage;
 
 #[test]
@@ -46,17 +47,8 @@ fn raster_functions_that_an_update_of_postgis_unpackages() {
         println!("skipped: this PostGIS has no update from {before}");
         return;
     }
-    // As PostGIS 2 left it: one extension with the raster functions in it.
-    let in_one = format!(
-        "UPDATE pg_depend SET refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis')
-         WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-           AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
-         DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass
-           AND objid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
-         DELETE FROM pg_extension WHERE extname = 'postgis_raster';
-         UPDATE pg_extension SET extversion = '{before}' WHERE extname = 'postgis'"
-    );
-    stage.database.query(&in_one);
+    let in_one = in_one_extension();
+    stage.database.query(in_one);
     stage.database.query("CREATE TABLE public.maps (id int, tile raster)");
     let answer = stage.create(&json!({ "PostGIS": version })).succeeded();
     assert_eq!(
@@ -70,7 +62,44 @@ fn raster_functions_that_an_update_of_postgis_unpackages() {
     assert_eq!(stage.database.installed(), installed);
     stage.database.query("SELECT st_width(tile) FROM public.maps");
 
-    stage.database.query(&in_one);
+    stage.database.query(in_one);
     let answer = stage.create(&json!({ "postgis_raster": "latest", "postgis": "latest" }));
     assert_eq!(answer.succeeded().data("postgis_raster"), version);
+}
+
+#[test]
+fn raster_functions_where_other_databases_have_told_of_postgis_already() {
+    let (stage, others) = with_others(4);
+    let Some(version) = stage.postgis() else { return };
+    let update = format!(
+        "SELECT count(*) FROM pg_extension_update_paths('postgis')
+         WHERE source = '2.5.5' AND target = '{version}' AND path IS NOT NULL"
+    );
+    if stage.database.value(&update) == "0" {
+        println!("skipped: this PostGIS has no update from 2.5.5");
+        return;
+    }
+    // Four are looked at together, and tell of what requires PostGIS; the fifth has an old one.
+    let (old, new) = others.split_last().expect("four others");
+    for database in new.iter().chain([&stage.database]) {
+        database.query("CREATE EXTENSION postgis");
+    }
+    old.query("CREATE EXTENSION postgis; CREATE EXTENSION postgis_raster");
+    old.query(in_one_extension());
+    let map = json!({ "postgis": version, "postgis_topology": "" });
+    create(&stage, &json!(names(&stage, &others)), &map).succeeded();
+    let installed =
+        format!("postgis {version}, postgis_raster {version}, postgis_topology {version}");
+    assert_eq!(old.installed(), installed);
+}
+
+/// Makes of `PostGIS` and its raster functions what version 2 was: one extension with both in it.
+fn in_one_extension() -> &'static str {
+    "UPDATE pg_depend SET refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis')
+     WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+       AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
+     DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass
+       AND objid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
+     DELETE FROM pg_extension WHERE extname = 'postgis_raster';
+     UPDATE pg_extension SET extversion = '2.5.5' WHERE extname = 'postgis'"
 }
