@@ -27,6 +27,10 @@ const BEGIN: &str = include_str!("begin.sql");
 /// How a look begins that takes no lock and is in no transaction.
 const UNLOCKED: &str = "SET search_path = pg_catalog, pg_temp";
 
+/// Gives back what the first look goes without: for the changes, and for the conditions of extensions'
+/// tables, which are an extension's own SQL and may need it.
+const USUAL_MEMORY: &str = "SET LOCAL work_mem TO DEFAULT";
+
 /// The extensions that are there, after the steps.
 const READ_BACK: &str = include_str!("read_back.sql");
 
@@ -131,7 +135,14 @@ impl Session {
     /// What dropping these would meet.
     async fn obstacles(&self, doomed: &[&str], budget: Budget) -> Result<Obstacles, Error> {
         let names = Value::from(doomed.to_vec()).to_string();
-        let text = self.look(observed::OBSTACLES, &[(&names, Type::TEXT)], budget).await?;
+        let question: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT)];
+        let memory = self.connection.client.batch_execute(USUAL_MEMORY);
+        let (memory, text) = tokio::join!(
+            self.bounded(memory, budget, "reading the catalog"),
+            self.look(observed::OBSTACLES, &question, budget),
+        );
+        memory?;
+        let text = text?;
         let mut obstacles: Obstacles = self.parsed(Some(&text))?;
         if let Some(lock) = obstacles.rows_lock() {
             let lock = self.connection.client.batch_execute(&lock);
@@ -170,7 +181,7 @@ impl Session {
     ) -> Result<Extensions, Error> {
         let (lock_ms, ms) = timeouts(budget);
         let mut batch: Vec<String> = vec![
-            "SET LOCAL work_mem TO DEFAULT".to_owned(),
+            USUAL_MEMORY.to_owned(),
             format!("SET LOCAL lock_timeout = {lock_ms}"),
             format!("SET LOCAL statement_timeout = {ms}"),
         ];

@@ -174,6 +174,21 @@ fn rows_of_the_user_in_an_extensions_tables() {
 }
 
 #[test]
+fn the_condition_of_such_a_table_has_the_usual_memory() {
+    let stage = Stage::new();
+    let usual = stage.database.value("SHOW work_mem");
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "keeper": "" })).succeeded();
+    stage.database.query(&format!(
+        "INSERT INTO public.kept VALUES (1, true);
+         UPDATE pg_extension SET extcondition = ARRAY[$$WHERE current_setting('work_mem') <> '{usual}'$$]
+         WHERE extname = 'keeper'"
+    ));
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
 fn a_replacement_on_the_same_server_under_another_name() {
     let stage = Stage::new();
     let mut it = Resource::new(&stage, "a", "Drop");
