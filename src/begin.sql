@@ -6,8 +6,8 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL client_min_messages = warning;
 SET LOCAL jit = off;
 -- The planner expects a hundred times the rows that the look has, and the server clears memory for
--- them; the change gets back what is usual.
-SET LOCAL work_mem = '64kB';
+-- them. With less than this PostGIS's update paths would not fit. The change gets back what is usual.
+SET LOCAL work_mem = '512kB';
 -- A little sooner, so that the error says that it was a lock.
 SET LOCAL lock_timeout = {lock_ms};
 SET LOCAL statement_timeout = {ms};

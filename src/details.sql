@@ -43,7 +43,11 @@ WITH RECURSIVE given (document) AS MATERIALIZED (
     JOIN installed AS member ON head.name = ANY (member.requires)
                             AND member.version = head.version
 ), unknown AS MATERIALIZED (
-    SELECT FROM unsettled, given WHERE NOT document -> 'known' ? name
+    SELECT FROM unsettled, given
+    WHERE NOT document -> 'known' ? name
+       -- One database may look for extensions elsewhere than another (18 and later).
+       OR EXISTS (SELECT FROM pg_db_role_setting
+                  WHERE array_to_string(setconfig, E'\n') ~ '(?n)^extension_control_path=')
 ), offered AS MATERIALIZED (
     SELECT v.name::text COLLATE "C" AS name, v.version, v.superuser, v.trusted, v.relocatable,
            v.schema, v.requires

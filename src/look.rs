@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::observed::{Installed, Observed, Offered};
@@ -12,6 +13,13 @@ use crate::request::{RemovalPolicy, Wanted, WantedVersion};
 
 /// The query; takes [`Look::parameters`], answers with one text.
 pub const SQL: &str = include_str!("glance.sql");
+
+/// Whether the server has no `query_to_xml()` for us, which [`SQL`] goes on with: one that was built
+/// without libxml, or whose owner lets nobody use it. Then [`Look::whole`] is left.
+pub fn is_out_of_reach(error: &tokio_postgres::Error) -> bool {
+    let codes = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INSUFFICIENT_PRIVILEGE];
+    error.code().is_some_and(|code| codes.contains(code))
+}
 
 /// What the server leaves out where all is as wanted. It is most of the work: planning and running it
 /// takes a fresh session 9 ms, and the glance 1.
@@ -67,6 +75,13 @@ impl Look {
             "plain": plain, "extensions": extensions, "schemas": schemas, "known": known,
         });
         Self { wanted: wanted.to_string(), any }
+    }
+
+    /// The whole, without a glance first: a query and its parameter.
+    pub fn whole(&self) -> (String, [(&(dyn ToSql + Sync), Type); 1]) {
+        let details = DETAILS.replace("/* home.sql */", HOME);
+        let sql = format!("SELECT details::text FROM ({details}) AS whole");
+        (sql, [(&self.wanted, Type::TEXT)])
     }
 
     /// What [`SQL`] takes.

@@ -97,13 +97,17 @@ impl Session {
         let question = Look::new(wanted, known);
         let parameters = question.parameters();
         let look = async {
-            let ((), start, row) = tokio::join!(
+            let ((), text) = tokio::join!(
                 self.connection.limit_lifetime(budget),
-                self.connection.client.batch_execute(begin),
-                self.connection.client.query_typed_one(look::SQL, &parameters),
+                self.begun(begin, look::SQL, &parameters),
             );
-            start?;
-            row?.try_get::<_, String>(0)
+            match text {
+                Err(error) if look::is_out_of_reach(&error) => {
+                    let (sql, parameters) = question.whole();
+                    self.begun(&format!("ROLLBACK; {begin}"), &sql, &parameters).await
+                }
+                text => text,
+            }
         };
         let text = self.bounded(look, budget, doing).await?;
         let mut observed = look::seen(&text).map_err(|error| self.unreadable(&error))?;
@@ -112,6 +116,21 @@ impl Session {
             observed.claims = self.parsed(Some(&text))?;
         }
         Ok(observed)
+    }
+
+    /// Begins, and asks for a text: in one flight.
+    async fn begun(
+        &self,
+        begin: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<String, tokio_postgres::Error> {
+        let (start, row) = tokio::join!(
+            self.connection.client.batch_execute(begin),
+            self.connection.client.query_typed_one(sql, parameters),
+        );
+        start?;
+        row?.try_get(0)
     }
 
     /// Whether the resource has claims here: without the lock, which a stranger may hold.

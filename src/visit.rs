@@ -1,7 +1,7 @@
 //! The visit to one database: in with the credentials, look, compare, apply; and again, while what
 //! failed may pass.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -94,6 +94,8 @@ impl Visitor<'_> {
                 result => return result,
             };
             conflicts += u32::from(failure.is_conflict());
+            // The server may come back with other packages.
+            self.offers.lock().unwrap_or_else(PoisonError::into_inner).clear();
             if conflicts > CONFLICTS || !backoff.pause(self.budget.work_until()).await {
                 return Err(if unsettled.is_some() {
                     Error::Unsettled(Box::new(failure.into()))

@@ -305,6 +305,32 @@ fn what_the_server_offers_is_read_only_where_it_is_not_known() {
     assert_eq!(answer.data("Changes"), "none");
 }
 
+#[test]
+fn a_database_that_has_a_list_of_its_own() {
+    let (stage, others) = with_others(4);
+    let setting = "SELECT count(*) FROM pg_settings WHERE name = 'extension_control_path'";
+    if stage.database.value(setting) == "0" {
+        // Before PostgreSQL 18 all databases of a server have one list.
+        return;
+    }
+    let folder = std::env::temp_dir().join(unique("extensions"));
+    let files = folder.join("extension");
+    std::fs::create_dir_all(&files).expect("a folder");
+    std::fs::write(files.join("hstore.control"), "default_version = '99'").expect("a file");
+    std::fs::write(files.join("hstore--99.sql"), "SELECT 1;").expect("a file");
+    let database = &others[3];
+    let path = folder.display();
+    database.query(&format!(
+        "ALTER DATABASE \"{}\" SET extension_control_path = '{path}:$system'",
+        database.name
+    ));
+    let all = json!(names(&stage, &others));
+    let answer = create(&stage, &all, &json!({ "hstore": "latest" })).succeeded();
+    assert_eq!(answer.data("hstore"), "mixed");
+    assert_eq!(database.installed(), "hstore 99");
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
 /// Whoever reads `pg_available_extension_versions` here divides by zero.
 fn break_the_view_of_versions(database: &Database) {
     let view = database.value("SELECT pg_get_viewdef('pg_available_extension_versions'::regclass)");

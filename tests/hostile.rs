@@ -28,6 +28,8 @@ fn names_and_versions_that_try_to_be_sql() {
         ("ｈｓｔｏｒｅ", "1.7"),
         ("hstore ", "1.7"),
         ("%s{0}", "%n"),
+        ("/* home.sql */", "$1"),
+        ("</details>", "&lt;"),
     ] {
         let answer = stage.create(&json!({ name: version }));
         assert_eq!(answer.status, "FAILED", "{name} {version}: {answer:#?}");
@@ -149,4 +151,25 @@ fn the_settings_of_a_role_do_no_harm() {
     let map = json!({ "hstore": { "Version": "1.7", "Schema": schema }, "earthdistance": "" });
     stage.create(&map).succeeded();
     assert_eq!(stage.database.schema_of("hstore"), schema);
+}
+
+#[test]
+fn a_server_that_keeps_its_functions_to_itself() {
+    let stage = Stage::new();
+    let role = stage.database.role("of an ordinary role", "");
+    stage.credentials(&role, "of an ordinary role");
+    stage.database.query(&format!(
+        "GRANT CREATE ON DATABASE \"{}\" TO \"{role}\";
+        REVOKE EXECUTE ON FUNCTION query_to_xml(text, boolean, boolean, text) FROM PUBLIC",
+        stage.database.name
+    ));
+    let created = stage.create(&json!({ "hstore": "1.4" })).succeeded();
+    assert_eq!(created.data("Changes"), "created hstore 1.4");
+    let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
+    let updated = stage.deliver(&stage.event_about("Update", &created.id, &properties));
+    assert_eq!(
+        updated.succeeded().data("Changes").split(';').next(),
+        Some("updated hstore 1.4 to 1.7")
+    );
+    stage.deliver(&stage.event_about("Delete", &created.id, &properties)).succeeded();
 }
