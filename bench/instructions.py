@@ -82,7 +82,7 @@ class Subject:
             "engine": "postgres", "host": self.server.host, "port": self.server.port, "dbname": "postgres",
             "username": f"rounds_{rounds}", "password": self.server.password,
         }
-        wanted = dict.fromkeys(EXTENSIONS, "latest")
+        wanted = dict.fromkeys(EXTENSIONS, "any")
         events = [self.function.event(kind, wanted, [database]) for kind in kinds]
         command = [
             "valgrind", "--tool=callgrind", "--vgdb=no", "--quiet", f"--callgrind-out-file={profile}",

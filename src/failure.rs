@@ -1,5 +1,9 @@
 //! Why the work in a database failed, and whether it is known what that left.
 
+use tokio_postgres::error::SqlState;
+
+use crate::words::{chain, server_said};
+
 /// Why the work failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +63,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it means that the server, or the way to it, failed while `doing` something; `late` says
+    /// that our time is as good as up: what is cancelled earlier, somebody else has cancelled.
+    pub fn of(error: &tokio_postgres::Error, doing: String, database: String, late: bool) -> Self {
+        match error.as_db_error() {
+            Some(said) if is_timeout(said.code()) && late => {
+                Self::TimedOut { doing, database, why: server_said(said) }
+            }
+            Some(said) if is_conflict(said.code()) => {
+                Self::Victim { doing, database, why: server_said(said) }
+            }
+            Some(said) if !is_shutdown(said.code()) => {
+                Self::Statement { doing, database, why: server_said(said) }
+            }
+            _ => Self::Lost { doing, database, why: chain(error), settled: true },
+        }
+    }
+
     /// Whether another visit may go better: the connection was lost, or the server chose us as the
     /// victim of a deadlock.
     pub fn may_pass(&self) -> bool {
@@ -74,4 +95,28 @@ impl Error {
     pub fn is_settled(&self) -> bool {
         !matches!(self, Self::Lost { settled: false, .. })
     }
+}
+
+/// A timeout of ours, or a cancelled query.
+fn is_timeout(code: &SqlState) -> bool {
+    [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+}
+
+/// A conflict with another transaction, which may be gone the next time.
+fn is_conflict(code: &SqlState) -> bool {
+    // Somebody who does not take our lock has created the same extension at the same moment.
+    let twice = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT];
+    let lost = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    twice.contains(code) || lost.contains(code)
+}
+
+/// The server, or somebody with rights, ended our connection.
+fn is_shutdown(code: &SqlState) -> bool {
+    [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::IDLE_SESSION_TIMEOUT,
+    ]
+    .contains(code)
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::budget::Budget;
@@ -18,7 +17,6 @@ use crate::look::{self, Look};
 use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::plan::{self, Plan};
 use crate::request::Wanted;
-use crate::words::{chain, server_said};
 
 /// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget,
 /// `{lock_ms}` a little less.
@@ -37,8 +35,7 @@ const READ_BACK: &str = include_str!("read_back.sql");
 /// The same, for a database that is only looked at.
 const REFERENCE: &str = include_str!("reference.sql");
 
-/// A timeout of ours comes when less than this is left: what is cancelled earlier, somebody else
-/// has cancelled.
+/// A timeout of ours comes when less than this is left.
 const NEARLY: Duration = Duration::from_millis(500);
 
 /// A connection to one database, and its transaction.
@@ -311,18 +308,7 @@ impl Session {
             result = tokio::time::timeout(budget.grace(), work).await;
         }
         let Ok(result) = result else { return Err(Error::Silent { doing, database }) };
-        result.map_err(|error| match error.as_db_error() {
-            Some(said) if is_timeout(said.code()) && budget.left() < NEARLY => {
-                Error::TimedOut { doing, database, why: server_said(said) }
-            }
-            Some(said) if is_conflict(said.code()) => {
-                Error::Victim { doing, database, why: server_said(said) }
-            }
-            Some(said) if !is_shutdown(said.code()) => {
-                Error::Statement { doing, database, why: server_said(said) }
-            }
-            _ => Error::Lost { doing, database, why: chain(&error), settled: true },
-        })
+        result.map_err(|error| Error::of(&error, doing, database, budget.left() < NEARLY))
     }
 }
 
@@ -330,28 +316,4 @@ impl Session {
 fn timeouts(budget: Budget) -> (i32, i32) {
     let ms = budget.left_in_milliseconds();
     ((ms - 100).max(1), ms)
-}
-
-/// A timeout of ours, or a cancelled query.
-fn is_timeout(code: &SqlState) -> bool {
-    [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
-}
-
-/// A conflict with another transaction, which may be gone the next time.
-fn is_conflict(code: &SqlState) -> bool {
-    // Somebody who does not take our lock has created the same extension at the same moment.
-    let twice = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT];
-    let lost = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
-    twice.contains(code) || lost.contains(code)
-}
-
-/// The server, or somebody with rights, ended our connection.
-fn is_shutdown(code: &SqlState) -> bool {
-    [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        SqlState::IDLE_SESSION_TIMEOUT,
-    ]
-    .contains(code)
 }
