@@ -12,6 +12,9 @@ use crate::sql::Identifier;
 pub const OBSTACLES: &str = include_str!("obstacles.sql");
 
 /// The state of one database and of the server it is on.
+///
+/// Where a glance was enough, these are known: the database, the server's version, and the names and
+/// versions of what is installed. The rest is empty then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of the server, not states of ours")]
 pub struct Observed {

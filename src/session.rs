@@ -57,7 +57,8 @@ impl Session {
     /// one more, and where extensions shall be dropped, in up to two more.
     ///
     /// `offers` is what is known from other databases of the server, and gets what is new: the
-    /// server takes longer for this than for all the rest, and has one list for all its databases.
+    /// server takes longer for this than for all the rest, and has one list for all its databases
+    /// (where it has not, the look reads it again).
     ///
     /// # Errors
     /// The lock is not to be had in time, or the server fails.

@@ -137,8 +137,8 @@ fn lambda_environment(api: u16) -> BTreeMap<String, String> {
 pub const LOG_STREAM: &str = "2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef";
 /// The function's own credentials: nobody may ever read them.
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
-/// The function's own session token: nobody may ever read it.
-pub const SESSION_TOKEN: &str = "IQoJb3JpZ2luX2VjEXAMPLETOKEN";
+/// The function's own session token: nobody may ever read it. It has all that has to be encoded in a query.
+pub const SESSION_TOKEN: &str = "IQoJb3JpZ2lu+X2Vj/EXAMPLE==";
 
 /// Lambda's record of an event that failed.
 pub fn record(event: &Value, condition: &str, response: &Value) -> Value {
