@@ -10,9 +10,11 @@ use tokio_postgres::{Client, Config};
 
 use crate::budget::{Backoff, Budget};
 use crate::log;
+use crate::login::Greeting;
 use crate::password::Password;
 use crate::patience::Patience;
 use crate::request::SslMode;
+use crate::scram;
 use crate::target::{Login, Target};
 use crate::trust::Trust;
 use crate::words::chain;
@@ -116,8 +118,14 @@ impl Connection {
     ) -> Result<Self, crate::Error> {
         let tls =
             trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
-        let tls = MakeTlsConnector::new(tls);
         let config = config(target, database, password);
+        let greeting = Greeting {
+            tls: tls.clone(),
+            user: target.username.clone(),
+            database: database.to_owned(),
+            password: password.clone(),
+        };
+        let tls = MakeTlsConnector::new(tls);
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
         let mut backoff = Backoff::new();
@@ -125,7 +133,8 @@ impl Connection {
         loop {
             let limit = ATTEMPT.min(budget.left());
             let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
-            let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
+            let failure = match tokio::time::timeout(limit, config.connect(greeting.clone())).await
+            {
                 Ok(Ok((client, connection))) => {
                     let driver = tokio::spawn(async move {
                         // Its error is the one that the client's next call reports.
@@ -231,6 +240,8 @@ const SILENT: &str = "see that the security group of the database lets the funct
 const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
 const NOT_UP: &str = "see that the server is up, and listens on that port";
 
+const NO_WAY: &str = "the server asks for a way to log in that this function does not have";
+
 const EXPIRED: &str = "the server's certificate has expired: renew it (on RDS: give the instance \
      a certificate authority that is still valid, `CACertificateIdentifier`)";
 const WRONG_NAME: &str = "the server's certificate does not name this host: use a name that it \
@@ -263,6 +274,12 @@ fn judged(
             })
         } else if fails("server does not support TLS") {
             refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
+        } else if fails(&scram::Error::Impostor.to_string()) {
+            refused(
+                "see that the host is right, and whose certificate it shows: it may be another server",
+            )
+        } else if fails("SCRAM") {
+            refused(NO_WAY)
         } else if fails("TLS handshake")
             && !["EOF", "reset", "closed"].iter().any(|word| fails(word))
         {
@@ -270,7 +287,7 @@ fn judged(
                 "the server and this function cannot agree on TLS: see that it speaks TLS 1.2 or later",
             )
         } else if fails("invalid configuration") || fails("authentication error") {
-            refused("the server asks for a way to log in that this function does not have")
+            refused(NO_WAY)
         } else if fails("failed to lookup address") {
             passing(UNRESOLVED, Kind::Absent)
         } else if fails("timed out") {
