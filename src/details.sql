@@ -53,44 +53,26 @@ WITH RECURSIVE given (document) AS MATERIALIZED (
            v.schema, v.requires
     FROM pg_available_extension_versions AS v
     WHERE EXISTS (SELECT FROM unknown)
-), needed (name) AS (
-    SELECT u.name
-    FROM unsettled AS u
-    UNION
-    -- All that a name needs, whatever brought it in: what is known of it is enough for any database.
-    SELECT lower(other::text COLLATE "C")
-    FROM needed AS n
-    JOIN offered AS o ON lower(o.name) = n.name
-    CROSS JOIN LATERAL unnest(
-        o.requires || CASE WHEN n.name = 'postgis' THEN name 'postgis_raster' END) AS other
-    WHERE other IS NOT NULL
 )
 SELECT jsonb_build_object(
     'database', current_database(),
     'server_version', current_setting('server_version'),
     'role', current_user,
-    'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-    'delegated', EXISTS (
-        SELECT FROM pg_roles
-        WHERE rolname IN ('rds_superuser', 'azure_pg_admin', 'cloudsqlsuperuser')
-          AND pg_has_role(oid, 'MEMBER')),
+    'superuser', current_setting('is_superuser')::boolean,
+    -- NULL where there is no such role.
+    'delegated', pg_has_role(to_regrole('rds_superuser'), 'MEMBER') IS TRUE
+        OR pg_has_role(to_regrole('azure_pg_admin'), 'MEMBER') IS TRUE
+        OR pg_has_role(to_regrole('cloudsqlsuperuser'), 'MEMBER') IS TRUE,
     'may_create', has_database_privilege(current_database(), 'CREATE'),
-    'raster_inside', EXISTS (
-        SELECT FROM pg_extension AS e
-        JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-                           AND d.classid = 'pg_type'::regclass AND d.deptype = 'e'
-        JOIN pg_type AS t ON t.oid = d.objid
-        WHERE e.extname = 'postgis' AND t.typname = 'raster'),
+    'raster_inside', /* raster.sql */,
     'read_only', current_setting('transaction_read_only')::boolean,
     'libraries', CASE
         WHEN pg_has_role('pg_read_all_settings', 'USAGE')
-          OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
         THEN current_setting('shared_preload_libraries') END,
     'rds_extensions', current_setting('rds.extensions', true),
     'rds_allowed_extensions', current_setting('rds.allowed_extensions', true),
     'rds_delegated_extensions', CASE
-        WHEN EXISTS (SELECT FROM pg_roles
-                     WHERE rolname = 'rds_extension' AND pg_has_role(oid, 'MEMBER'))
+        WHEN pg_has_role(to_regrole('rds_extension'), 'MEMBER')
         THEN coalesce(current_setting('rds.allowed_delegated_extensions', true), '') END,
     'cron_database', current_setting('cron.database_name', true),
     'schemas', coalesce((
@@ -101,9 +83,13 @@ SELECT jsonb_build_object(
     'home', (/* home.sql */),
     'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),
     'available', coalesce((SELECT jsonb_object_agg(name, default_version) FROM available), '{}'),
+    -- All that a name may need: whatever is required by anything. It is little, it costs less than to
+    -- follow the requirements, and what is known of a name is enough for any database.
     'offered', CASE WHEN EXISTS (SELECT FROM unknown) THEN coalesce((
         SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
-        WHERE lower(o.name) IN (SELECT n.name FROM needed AS n)), '[]') END,
+        WHERE lower(o.name) IN (SELECT u.name FROM unsettled AS u)
+           OR o.name = ANY (ARRAY(SELECT unnest(r.requires)::text FROM offered AS r))
+           OR o.name = 'postgis_raster'), '[]') END,
     'paths', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', i.name, 'target', p.target, 'reachable', p.path IS NOT NULL))
