@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 
-use crate::connection;
+use crate::attempt;
 use crate::error::{Error, InDatabase};
 use crate::job::{Job, Part};
 use crate::log;
@@ -230,7 +230,7 @@ impl Visitor<'_> {
 /// Whether an error of one database would be every database's: who gave up on the server, or was
 /// turned away with these credentials, need not try again and again.
 fn is_everywhere(error: &Error) -> bool {
-    use connection::Error::{GaveUp, Password};
+    use attempt::Error::{GaveUp, Password};
     match error {
         Error::Connection(error) => matches!(error, GaveUp { .. } | Password { .. }),
         Error::Secret(_) | Error::Token(_) | Error::Trust(_) => true,

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::words::{chain, listed};
-use crate::{connection, failure, request, secret, target, token, trust};
+use crate::{attempt, failure, request, secret, target, token, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Error {
     Trust(#[from] trust::Error),
     /// The network, or the server does not let us in.
     #[error(transparent)]
-    Connection(#[from] connection::Error),
+    Connection(#[from] attempt::Error),
     /// What the server said, or that it said nothing.
     #[error(transparent)]
     Session(#[from] failure::Error),
@@ -100,7 +100,7 @@ impl Error {
 
     /// Whether this one database is not there, or lets nobody in.
     pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Connection(connection::Error::Closed { .. }))
+        matches!(self, Self::Connection(attempt::Error::Closed { .. }))
     }
 
     /// Whether there is nothing left to connect to: no secret that can be read, or no server that
@@ -108,7 +108,7 @@ impl Error {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Secret(_) | Self::Target(_) => true,
-            Self::Connection(connection::Error::GaveUp { gone, .. }) => *gone,
+            Self::Connection(attempt::Error::GaveUp { gone, .. }) => *gone,
             _ => self.is_closed(),
         }
     }

@@ -19,6 +19,7 @@ compile_error!(
 );
 
 pub mod answer;
+pub mod attempt;
 pub mod aws;
 pub mod budget;
 pub mod claim;

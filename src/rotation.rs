@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::connection::{self, Connection};
+use crate::attempt;
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::log;
 use crate::secret::{self, Stage};
@@ -24,7 +25,7 @@ impl Visitor<'_> {
     pub async fn connect(&self, database: &str) -> Result<Connection, Error> {
         let known = self.target.lock().await.clone();
         let rejected = match self.open(&known, database).await {
-            Err(Error::Connection(rejected @ connection::Error::Password { .. })) => rejected,
+            Err(Error::Connection(rejected @ attempt::Error::Password { .. })) => rejected,
             result => return result,
         };
         // One visit looks for the password that works, and the others wait for what it finds.
@@ -44,7 +45,7 @@ impl Visitor<'_> {
         &self,
         target: &mut Target,
         database: &str,
-        mut rejected: connection::Error,
+        mut rejected: attempt::Error,
     ) -> Result<Connection, Error> {
         let mut waited = Duration::ZERO;
         let mut tried = vec![target.clone()];
@@ -65,7 +66,7 @@ impl Visitor<'_> {
                 }
                 log::info(&format!("trying the secret's {} version", stage.label()));
                 match self.open(&version, database).await {
-                    Err(Error::Connection(error @ connection::Error::Password { .. })) => {
+                    Err(Error::Connection(error @ attempt::Error::Password { .. })) => {
                         rejected = error;
                         tried.push(version);
                     }
