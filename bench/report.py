@@ -41,9 +41,9 @@ class Figures:
         """
         where = {"extensions": extensions, "round_trip": round_trip}
         figures = ("create", "start") if and_start else ("create",)
-        ours = zip(*(self.values(contender, figure, **where) for figure in figures))
-        servers = zip(*(self.values("server", figure, **where) for figure in less))
-        return median(sum(took) - sum(server) for took, server in zip(ours, servers))
+        ours = zip(*(self.values(contender, figure, **where) for figure in figures), strict=True)
+        servers = zip(*(self.values("server", figure, **where) for figure in less), strict=True)
+        return median(sum(took) - sum(server) for took, server in zip(ours, servers, strict=True))
 
     def own(self, contender, extensions, round_trip, less=("ddl",)):
         """Start and Create, less what the server takes."""

@@ -141,10 +141,10 @@ pub fn judged(
             })
         } else if fails("server does not support TLS") {
             refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
-        } else if fails(&scram::Error::Impostor.to_string()) {
-            refused(
-                "see that the host is right, and whose certificate it shows: it may be another server",
-            )
+        } else if fails(&scram::Error::Impostor.to_string()) || fails("SCRAM verification error") {
+            refused("see that the host is right: another server may have answered")
+        } else if fails("rounds of hashing") {
+            refused("lower `scram_iterations` there, and set the password again")
         } else if fails("SCRAM") {
             refused(NO_WAY)
         } else if fails("TLS handshake")

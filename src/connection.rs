@@ -112,19 +112,26 @@ impl Connection {
     ///
     /// These are for the session, since a transaction that fails takes its settings back. A failure
     /// is nobody's: a lost connection shows in what comes next, and a server that knows no such
-    /// setting does without.
+    /// setting, as those before 14, does without.
     pub async fn limit_lifetime(&self, budget: Budget) {
         let ms = (budget.left() + AFTER_US).as_millis().min(LONGEST);
-        let idle = format!("SET idle_in_transaction_session_timeout = {ms}");
-        if !self.is_14 {
-            let _ = self.client.batch_execute(&idle).await;
-            return;
-        }
-        let idle = format!("{idle}; SET idle_session_timeout = {ms}");
-        // Of its own: where the server does not run on Linux, it fails.
-        let attentive = "SET client_connection_check_interval = '2s'";
-        let _ =
-            tokio::join!(self.client.batch_execute(&idle), self.client.batch_execute(attentive));
+        let [in_transaction, without, attentive] = [
+            format!("SET idle_in_transaction_session_timeout = {ms}"),
+            format!("SET idle_session_timeout = {ms}"),
+            // Not on every system: where the server cannot look after us, this fails.
+            "SET client_connection_check_interval = '2s'".to_owned(),
+        ];
+        // Each by itself: one that fails takes nothing with it.
+        let set = async |statement: &str, is_known: bool| {
+            if is_known {
+                let _ = self.client.batch_execute(statement).await;
+            }
+        };
+        tokio::join!(
+            set(&in_transaction, true),
+            set(&without, self.is_14),
+            set(&attentive, self.is_14)
+        );
     }
 
     /// Asks the server to stop what it is doing, for as long as `limit`.
@@ -164,4 +171,19 @@ fn config(target: &Target, database: &str, password: &Password) -> Config {
         .connect_timeout(ATTEMPT)
         .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_major_version() {
+        for version in ["14.2", "16beta1", "15.8 (Debian 15.8-0+deb12u1)", "15.4.0", "18"] {
+            assert!(is_14(version), "{version}");
+        }
+        for version in ["13.9", "9.6.24", "", "beta", "99999999999999999999"] {
+            assert!(!is_14(version), "{version}");
+        }
+    }
 }

@@ -58,7 +58,8 @@ SELECT jsonb_build_object(
     'database', current_database(),
     'server_version', current_setting('server_version'),
     'role', current_user,
-    'superuser', current_setting('is_superuser')::boolean,
+    -- Not the setting is_superuser: that is as old as the session, which may be a pooler's.
+    'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
     -- NULL where there is no such role.
     'delegated', pg_has_role(to_regrole('rds_superuser'), 'MEMBER') IS TRUE
         OR pg_has_role(to_regrole('azure_pg_admin'), 'MEMBER') IS TRUE
@@ -88,7 +89,8 @@ SELECT jsonb_build_object(
     'offered', CASE WHEN EXISTS (SELECT FROM unknown) THEN coalesce((
         SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
         WHERE lower(o.name) IN (SELECT u.name FROM unsettled AS u)
-           OR o.name = ANY (ARRAY(SELECT unnest(r.requires)::text FROM offered AS r))
+           OR lower(o.name) = ANY (ARRAY(
+               SELECT lower(unnest(r.requires)::text COLLATE "C") FROM offered AS r))
            OR o.name = 'postgis_raster'), '[]') END,
     'paths', coalesce((
         SELECT jsonb_agg(jsonb_build_object(

@@ -32,6 +32,7 @@ pub mod event;
 pub mod failure;
 pub mod family;
 pub mod forbidden;
+pub mod greeted;
 pub mod handler;
 pub mod http;
 pub mod identity;

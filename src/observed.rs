@@ -50,8 +50,8 @@ pub struct Observed {
     pub installed: Vec<Installed>,
     /// The extensions offered, with their default versions.
     pub available: BTreeMap<String, Option<String>>,
-    /// Every version of those that something may have to be done for, and of what they require.
-    /// `None` where nothing had to be looked up, or it is known from another database.
+    /// Every version of those that something may have to be done for, and of whatever anything
+    /// requires. `None` where nothing had to be looked up, or it is known from another database.
     pub offered: Option<Vec<Offered>>,
     /// From the installed version of those that may have to be updated to every known one.
     pub paths: Vec<UpdatePath>,
