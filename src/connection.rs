@@ -9,8 +9,9 @@ use tokio_postgres::{Client, Config};
 
 use crate::attempt::{Error, Kind, Passing, SILENT, judged};
 use crate::budget::{Backoff, Budget};
+use crate::greeted::Greeting;
 use crate::log;
-use crate::login::Greeting;
+use crate::login::Login;
 use crate::password::Password;
 use crate::patience::Patience;
 use crate::request::SslMode;
@@ -59,11 +60,11 @@ impl Connection {
             trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
         let config = config(target, database, password);
         let greeting = Greeting {
-            tls: tls.clone(),
             user: target.username.clone(),
             database: database.to_owned(),
             password: password.clone(),
         };
+        let login = Login { tls: tls.clone(), greeting };
         let tls = MakeTlsConnector::new(tls);
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
@@ -72,8 +73,7 @@ impl Connection {
         loop {
             let limit = ATTEMPT.min(budget.left());
             let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
-            let failure = match tokio::time::timeout(limit, config.connect(greeting.clone())).await
-            {
+            let failure = match tokio::time::timeout(limit, config.connect(login.clone())).await {
                 Ok(Ok((client, connection))) => {
                     let is_14 = connection.parameter("server_version").is_some_and(is_14);
                     let driver = tokio::spawn(async move {

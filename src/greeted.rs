@@ -13,7 +13,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_postgres::tls::{self, ChannelBinding};
 
-use crate::login::Greeting;
+use crate::password::Password;
 use crate::scram::{self, Exchange};
 
 /// Authentication requests: `AuthenticationOk`, `AuthenticationSASL`, `AuthenticationSASLContinue`
@@ -28,6 +28,17 @@ const LONGEST: usize = 16_384;
 
 /// Their tag, their length without it, and their kind: the shortest have no more.
 const HEAD: usize = 9;
+
+/// Who comes, where to, and how it is shown.
+#[derive(Clone)]
+pub struct Greeting {
+    /// The role.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// The role's password.
+    pub password: Password,
+}
 
 /// A stream whose server has had its startup message.
 pub struct Greeted<S> {
@@ -75,8 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
         self.say(&mut words).await?;
 
         let Some(challenge) = self.hear(CONTINUE).await? else { return self.turned_away() };
-        let (answer, proof) =
-            exchange.answer(&challenge, &greeting.password).map_err(io::Error::other)?;
+        let (answer, proof) = exchange
+            .answer(&challenge, |salt, rounds| greeting.password.salted(salt, rounds))
+            .map_err(io::Error::other)?;
         frontend::sasl_response(answer.as_bytes(), &mut words)?;
         self.say(&mut words).await?;
 
@@ -194,11 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> tls::TlsStream for Greeted<S> {
 
 #[cfg(test)]
 mod tests {
-    use native_tls::TlsConnector;
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::password::Password;
 
     const OURS: &str = "SCRAM-SHA-256\0\0";
     const CHALLENGE: &str = "r=#more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
@@ -242,7 +252,6 @@ mod tests {
     /// What the driver reads, and why it reads no more, when a server says this.
     fn greeted_by(says: Vec<Vec<u8>>) -> (Vec<u8>, Option<String>) {
         let greeting = Greeting {
-            tls: TlsConnector::new().expect("a connector"),
             user: "user".to_owned(),
             database: "app".to_owned(),
             password: Password::new("pencil".to_owned()),

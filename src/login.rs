@@ -11,42 +11,37 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio_native_tls::TlsStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 
-use crate::greeted::Greeted;
-use crate::password::Password;
+use crate::greeted::{Greeted, Greeting};
 
-/// Who comes, where to, and how it is shown.
+/// The way in: over TLS, with a greeting.
 #[derive(Clone)]
-pub struct Greeting {
+pub struct Login {
     /// Whom we believe.
     pub tls: TlsConnector,
-    /// The role.
-    pub user: String,
-    /// The database.
-    pub database: String,
-    /// The role's password.
-    pub password: Password,
+    /// What is said there.
+    pub greeting: Greeting,
 }
 
 /// The same, at one host.
-pub struct GreetingAt {
-    greeting: Greeting,
+pub struct LoginAt {
+    login: Login,
     host: String,
 }
 
-impl<S> MakeTlsConnect<S> for Greeting
+impl<S> MakeTlsConnect<S> for Login
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     type Stream = Over<S>;
-    type TlsConnect = GreetingAt;
+    type TlsConnect = LoginAt;
     type Error = native_tls::Error;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<GreetingAt, native_tls::Error> {
-        Ok(GreetingAt { greeting: self.clone(), host: host.to_owned() })
+    fn make_tls_connect(&mut self, host: &str) -> Result<LoginAt, native_tls::Error> {
+        Ok(LoginAt { login: self.clone(), host: host.to_owned() })
     }
 }
 
-impl<S> TlsConnect<S> for GreetingAt
+impl<S> TlsConnect<S> for LoginAt
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -56,10 +51,10 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
-            let tls = tokio_native_tls::TlsConnector::from(self.greeting.tls.clone());
+            let tls = tokio_native_tls::TlsConnector::from(self.login.tls.clone());
             let stream = tls.connect(&self.host, BufReader::new(stream)).await?;
             let binding = stream.get_ref().tls_server_end_point().ok().flatten();
-            Ok(Greeted::greet(stream, binding, &self.greeting).await)
+            Ok(Greeted::greet(stream, binding, &self.login.greeting).await)
         })
     }
 }

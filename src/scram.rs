@@ -4,8 +4,6 @@
 //! it takes: most of the processor time of an event (docs/benchmarks.md). Here OpenSSL hashes it, once
 //! for a salt.
 
-use std::sync::{Mutex, PoisonError};
-
 use openssl::base64::{decode_block, encode_block};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
@@ -15,8 +13,6 @@ use openssl::pkey::PKey;
 use openssl::rand::rand_bytes;
 use openssl::sha::sha256;
 use openssl::sign::Signer;
-
-use crate::password::Password;
 
 /// The mechanism that is bound to the TLS connection.
 pub const BOUND: &str = "SCRAM-SHA-256-PLUS";
@@ -59,29 +55,19 @@ pub enum Error {
     Library(#[from] ErrorStack),
 }
 
-/// What the password becomes with a salt, for as long as the password is kept.
-#[derive(Default)]
-pub struct Salted(Mutex<Option<(Vec<u8>, usize, Hash)>>);
+/// A SHA-256 hash.
+pub type Hash = [u8; 32];
 
-type Hash = [u8; 32];
-
-impl Salted {
-    /// The RFC's `SaltedPassword`: hashed anew when the salt or the rounds are others.
-    fn of(&self, password: &str, salt: &[u8], rounds: usize) -> Result<Hash, ErrorStack> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((same, as_often, hash)) = &*kept
-            && same == salt
-            && *as_often == rounds
-        {
-            return Ok(*hash);
-        }
-        // As the server does it: what SASLprep does not take is hashed as it is.
-        let prepared = stringprep::saslprep(password).unwrap_or(password.into());
-        let mut hash = Hash::default();
-        pbkdf2_hmac(prepared.as_bytes(), salt, rounds, MessageDigest::sha256(), &mut hash)?;
-        *kept = Some((salt.to_owned(), rounds, hash));
-        Ok(hash)
-    }
+/// The RFC's `SaltedPassword`.
+///
+/// # Errors
+/// The TLS library fails.
+pub fn salted(password: &str, salt: &[u8], rounds: usize) -> Result<Hash, ErrorStack> {
+    // As the server does it: what SASLprep does not take is hashed as it is.
+    let prepared = stringprep::saslprep(password).unwrap_or(password.into());
+    let mut hash = Hash::default();
+    pbkdf2_hmac(prepared.as_bytes(), salt, rounds, MessageDigest::sha256(), &mut hash)?;
+    Ok(hash)
 }
 
 /// An exchange that has begun.
@@ -127,11 +113,16 @@ impl Exchange {
         format!("{}{}", self.header, self.bare)
     }
 
-    /// The answer to the server's first message, and what the server has to say to that.
+    /// The answer to the server's first message, and what the server has to say to that. `salted`
+    /// gives [`salted`] of the password, for a salt and a number of rounds.
     ///
     /// # Errors
     /// The message is not valid, or asks for too much.
-    pub fn answer(self, challenge: &[u8], password: &Password) -> Result<(String, Proof), Error> {
+    pub fn answer(
+        self,
+        challenge: &[u8],
+        salted: impl FnOnce(&[u8], usize) -> Result<Hash, ErrorStack>,
+    ) -> Result<(String, Proof), Error> {
         let challenge = str::from_utf8(challenge).map_err(|_| Error::Invalid)?;
         let mut parts = challenge.split(',');
         let mut part =
@@ -146,7 +137,7 @@ impl Exchange {
         if rounds > MOST_ROUNDS {
             return Err(Error::Rounds(rounds));
         }
-        let salted = password.salted().of(password.expose(), &salt, rounds)?;
+        let salted = salted(&salt, rounds)?;
         let binding = encode_block(&[self.header.as_bytes(), &self.binding].concat());
         let last = format!("c={binding},r={nonce}");
         let all = format!("{},{challenge},{last}", self.bare);
@@ -192,7 +183,7 @@ fn hmac(key: &[u8], text: &[u8]) -> Result<Vec<u8>, ErrorStack> {
 #[cfg(test)]
 pub(crate) fn signature(password: &str, all: &str) -> String {
     let salt = decode_block("W22ZaJ0SNY7soEsUEjb6gQ==").expect("a salt");
-    let salted = Salted::default().of(password, &salt, 4096).expect("a hash");
+    let salted = salted(password, &salt, 4096).expect("a hash");
     encode_block(&proofs(&salted, all).expect("two HMACs").1)
 }
 
@@ -211,7 +202,7 @@ mod tests {
          s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
     fn answer(challenge: &str) -> Result<(String, Proof), Error> {
-        example().answer(challenge.as_bytes(), &Password::new("pencil".to_owned()))
+        example().answer(challenge.as_bytes(), |salt, rounds| salted("pencil", salt, rounds))
     }
 
     #[test]
@@ -272,17 +263,5 @@ mod tests {
         );
         assert!(matches!(begin(&["OAUTHBEARER"], Some("hash")), Err(Error::Unknown)));
         assert!(matches!(begin(&[], None), Err(Error::Unknown)));
-    }
-
-    #[test]
-    fn hashed_once_for_a_salt() {
-        let salted = Salted::default();
-        let first = salted.of("pencil", b"salt", 2).expect("a hash");
-        // Another password would have another hash: this one is the kept one.
-        assert_eq!(salted.of("another", b"salt", 2).expect("a hash"), first);
-        for (salt, rounds) in [(b"tlas", 2), (b"tlas", 3), (b"salt", 2)] {
-            let hash = salted.of("pencil", salt, rounds).expect("a hash");
-            assert_eq!(hash == first, salt == b"salt", "hashed anew, and the last one is kept");
-        }
     }
 }
