@@ -104,7 +104,8 @@ pub const SILENT: &str = "see that the security group of the database lets the f
 const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
 const NOT_UP: &str = "see that the server is up, and listens on that port";
 
-const NO_WAY: &str = "the server asks for a way to log in that this function does not have";
+const NO_WAY: &str = "the server asks for a way to log in that this function does not have: let \
+     pg_hba.conf ask this role for `scram-sha-256`, `md5` or `password`";
 
 const EXPIRED: &str = "the server's certificate has expired: renew it (on RDS: give the instance \
      a certificate authority that is still valid, `CACertificateIdentifier`)";
@@ -145,15 +146,16 @@ pub fn judged(
             refused("see that the host is right: another server may have answered")
         } else if fails("rounds of hashing") {
             refused("lower `scram_iterations` there, and set the password again")
-        } else if fails("SCRAM") {
-            refused(NO_WAY)
+        } else if fails("SCRAM") && !fails(&scram::Error::Unknown.to_string()) {
+            refused("see that the host and the port are those of a PostgreSQL server")
         } else if fails("TLS handshake")
             && !["EOF", "reset", "closed"].iter().any(|word| fails(word))
         {
             refused(
                 "the server and this function cannot agree on TLS: see that it speaks TLS 1.2 or later",
             )
-        } else if fails("invalid configuration") || fails("authentication error") {
+        } else if ["SCRAM", "invalid configuration", "authentication error"].into_iter().any(fails)
+        {
             refused(NO_WAY)
         } else if fails("failed to lookup address") {
             passing(UNRESOLVED, Kind::Absent)

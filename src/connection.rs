@@ -11,7 +11,7 @@ use crate::attempt::{Error, Kind, Passing, SILENT, judged};
 use crate::budget::{Backoff, Budget};
 use crate::greeted::Greeting;
 use crate::log;
-use crate::login::Login;
+use crate::login::WayIn;
 use crate::password::Password;
 use crate::patience::Patience;
 use crate::request::SslMode;
@@ -24,7 +24,8 @@ const ATTEMPT: Duration = Duration::from_secs(20);
 /// The shortest time to wait for an answer.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// How much longer than our budget the server keeps an idle session: what runs out of time is ended by us first.
+/// How much longer than our budget the server keeps an idle session: what runs out of time is ended
+/// by us first.
 const AFTER_US: Duration = Duration::from_secs(2);
 
 /// The most milliseconds that a setting can have.
@@ -64,7 +65,7 @@ impl Connection {
             database: database.to_owned(),
             password: password.clone(),
         };
-        let login = Login { tls: tls.clone(), greeting };
+        let way = WayIn { tls: tls.clone(), greeting };
         let tls = MakeTlsConnector::new(tls);
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
@@ -73,7 +74,7 @@ impl Connection {
         loop {
             let limit = ATTEMPT.min(budget.left());
             let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
-            let failure = match tokio::time::timeout(limit, config.connect(login.clone())).await {
+            let failure = match tokio::time::timeout(limit, config.connect(way.clone())).await {
                 Ok(Ok((client, connection))) => {
                     let is_14 = connection.parameter("server_version").is_some_and(is_14);
                     let driver = tokio::spawn(async move {

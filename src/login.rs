@@ -15,7 +15,7 @@ use crate::greeted::{Greeted, Greeting};
 
 /// The way in: over TLS, with a greeting.
 #[derive(Clone)]
-pub struct Login {
+pub struct WayIn {
     /// Whom we believe.
     pub tls: TlsConnector,
     /// What is said there.
@@ -23,25 +23,25 @@ pub struct Login {
 }
 
 /// The same, at one host.
-pub struct LoginAt {
-    login: Login,
+pub struct WayInAt {
+    way: WayIn,
     host: String,
 }
 
-impl<S> MakeTlsConnect<S> for Login
+impl<S> MakeTlsConnect<S> for WayIn
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     type Stream = Over<S>;
-    type TlsConnect = LoginAt;
+    type TlsConnect = WayInAt;
     type Error = native_tls::Error;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<LoginAt, native_tls::Error> {
-        Ok(LoginAt { login: self.clone(), host: host.to_owned() })
+    fn make_tls_connect(&mut self, host: &str) -> Result<WayInAt, native_tls::Error> {
+        Ok(WayInAt { way: self.clone(), host: host.to_owned() })
     }
 }
 
-impl<S> TlsConnect<S> for LoginAt
+impl<S> TlsConnect<S> for WayInAt
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -51,10 +51,10 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
-            let tls = tokio_native_tls::TlsConnector::from(self.login.tls.clone());
+            let tls = tokio_native_tls::TlsConnector::from(self.way.tls.clone());
             let stream = tls.connect(&self.host, BufReader::new(stream)).await?;
             let binding = stream.get_ref().tls_server_end_point().ok().flatten();
-            Ok(Greeted::greet(stream, binding, &self.login.greeting).await)
+            Ok(Greeted::greet(stream, binding, &self.way.greeting).await)
         })
     }
 }
