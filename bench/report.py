@@ -179,7 +179,6 @@ def document(results):
         "targets": targets(results), "cold": cold(results), "distances": distances(results),
         "flights": flights(results), "databases": databases(results),
         "look": number(figures.look()), "ddl_of_5": number(figures.ddl(5)),
-        "warm_cpu": number(figures.of("ours", "warm_cpu", extensions=5, round_trip=0)),
         "plain": f"{weight['plain'] / 1e6:.2f}", "zipped": f"{weight['zipped'] / 1e6:.2f}",
         "repetitions": results["repetitions"], **place,
     }

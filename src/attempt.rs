@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 use crate::request::SslMode;
-use crate::scram;
 use crate::target::{Login, Target};
 use crate::words::chain;
 
@@ -142,11 +141,13 @@ pub fn judged(
             })
         } else if fails("server does not support TLS") {
             refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
-        } else if fails(&scram::Error::Impostor.to_string()) || fails("SCRAM verification error") {
+        } else if fails("SCRAM verification error") {
             refused("see that the host is right: another server may have answered")
-        } else if fails("rounds of hashing") {
+        } else if fails("SCRAM iteration count") {
             refused("lower `scram_iterations` there, and set the password again")
-        } else if fails("SCRAM") && !fails(&scram::Error::Unknown.to_string()) {
+        } else if fails("authentication error: unsupported") {
+            refused(NO_WAY)
+        } else if fails("authentication error") || fails("unexpected message from server") {
             refused("see that the host and the port are those of a PostgreSQL server")
         } else if fails("TLS handshake")
             && !["EOF", "reset", "closed"].iter().any(|word| fails(word))
@@ -154,9 +155,6 @@ pub fn judged(
             refused(
                 "the server and this function cannot agree on TLS: see that it speaks TLS 1.2 or later",
             )
-        } else if ["SCRAM", "invalid configuration", "authentication error"].into_iter().any(fails)
-        {
-            refused(NO_WAY)
         } else if fails("failed to lookup address") {
             passing(UNRESOLVED, Kind::Absent)
         } else if fails("timed out") {

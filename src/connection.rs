@@ -9,9 +9,7 @@ use tokio_postgres::{Client, Config};
 
 use crate::attempt::{Error, Kind, Passing, SILENT, judged};
 use crate::budget::{Backoff, Budget};
-use crate::greeted::Greeting;
 use crate::log;
-use crate::login::WayIn;
 use crate::password::Password;
 use crate::patience::Patience;
 use crate::request::SslMode;
@@ -60,12 +58,6 @@ impl Connection {
         let tls =
             trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
         let config = config(target, database, password);
-        let greeting = Greeting {
-            user: target.username.clone(),
-            database: database.to_owned(),
-            password: password.clone(),
-        };
-        let way = WayIn { tls: tls.clone(), greeting };
         let tls = MakeTlsConnector::new(tls);
         let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
@@ -74,7 +66,7 @@ impl Connection {
         loop {
             let limit = ATTEMPT.min(budget.left());
             let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
-            let failure = match tokio::time::timeout(limit, config.connect(way.clone())).await {
+            let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
                 Ok(Ok((client, connection))) => {
                     let is_14 = connection.parameter("server_version").is_some_and(is_14);
                     let driver = tokio::spawn(async move {

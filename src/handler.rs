@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use lambda_runtime::{Context, Diagnostic};
@@ -41,8 +41,6 @@ pub struct Handler {
     pub signer: Signer,
     /// Whom we believe.
     pub trust: Trust,
-    /// The target of the event before.
-    pub last: Arc<Mutex<Option<Target>>>,
 }
 
 impl Handler {
@@ -94,7 +92,7 @@ impl Handler {
             reference::add(&mut request, reference.map_err(Error::of_reference)?);
         }
         let budget = answer.budget;
-        let target = self.target(&request.place, budget).await?;
+        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
         let issued = identity::issued(logical_id, &target.host, target.port);
         answer.progress.identified(issued.clone());
         let physical_id = match &event.physical_resource_id {
@@ -153,7 +151,7 @@ impl Handler {
 
     async fn dropped(&self, request: &Request, answer: &Answer) -> Result<Vec<Report>, Error> {
         let budget = answer.budget.hurried(SECRET_PATIENCE);
-        let target = self.target(&request.place, budget).await?;
+        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
         let visitor = self.visitor(request, &request.place, target, answer);
         Visitor { patience: Patience::SHORT, ..visitor }.leave().await
     }
@@ -222,20 +220,6 @@ impl Handler {
             offers: Mutex::default(),
             nothing: Wanted { removal, whose, ..Wanted::default() },
         }
-    }
-
-    /// Which server, with which credentials. Where that is as in the event before, the password has
-    /// with it what SCRAM made of it, and need not be hashed.
-    async fn target(&self, place: &Place, budget: Budget) -> Result<Target, Error> {
-        let target = read_target(&self.secrets, place, Stage::Current, budget).await?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = &*last
-            && *last == target
-        {
-            return Ok(last.clone());
-        }
-        *last = Some(target.clone());
-        Ok(target)
     }
 
     /// The extensions of the database that `PluginsFrom` names.

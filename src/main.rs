@@ -3,7 +3,6 @@
 use std::io::{self, PipeReader, Write};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use cfn_postgres_extensions::handler::Handler;
 use cfn_postgres_extensions::responder::Responder;
@@ -48,7 +47,7 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     let secrets = aws::secrets_manager(&variable, http::for_sdk(http.clone()));
     let signer =
         Signer { credentials: aws::credentials(&variable), region: aws::region(&variable) };
-    let handler = Handler { http, tls, secrets, signer, trust, last: Arc::default() };
+    let handler = Handler { http, tls, secrets, signer, trust };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let handler = handler.clone();
         async move { handler.handle(event.payload, event.context).await }

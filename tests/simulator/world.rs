@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -215,7 +215,7 @@ pub fn handler(secrets_url: &str) -> Handler {
     let secrets = aws::secrets_manager(&environment, http::for_sdk(http.clone()));
     let signer =
         Signer { credentials: aws::credentials(&environment), region: aws::region(&environment) };
-    Handler { http, tls, secrets, signer, trust, last: Arc::default() }
+    Handler { http, tls, secrets, signer, trust }
 }
 
 /// An invocation that has a minute.
