@@ -14,14 +14,6 @@ pub const SCHEMA: &str = "cfn_postgres_extensions";
 /// The query of the second look, where there is such a table.
 pub const SQL: &str = include_str!("claims.sql");
 
-/// Whether there is such a table: a text, `true` or `false`. Asked in any schema search path, and
-/// where we may not read it: `to_regclass` would fail.
-pub const ANY: &str = "SELECT EXISTS (\
-     SELECT FROM pg_catalog.pg_class AS c \
-     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-     WHERE n.nspname OPERATOR(pg_catalog.=) 'cfn_postgres_extensions' \
-     AND c.relname OPERATOR(pg_catalog.=) 'claim')::pg_catalog.text";
-
 /// A resource of this product's: one of a stack's, on one server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
 pub struct Claimant {

@@ -11,7 +11,7 @@ use crate::attempt::{Error, Kind, Passing, SILENT, judged};
 use crate::budget::{Backoff, Budget};
 use crate::log;
 use crate::password::Password;
-use crate::patience::Patience;
+use crate::patience::{FRESH_GRANT, Patience};
 use crate::request::SslMode;
 use crate::target::Target;
 use crate::trust::Trust;
@@ -87,7 +87,7 @@ impl Connection {
             let until = match failure.kind {
                 Kind::Absent => started + patience.absent,
                 Kind::Silent => started + patience.silent,
-                Kind::Fresh => started + patience.fresh,
+                Kind::Fresh => started + FRESH_GRANT,
                 Kind::Busy => budget.work_until(),
             };
             if !backoff.pause(until.min(budget.work_until())).await {

@@ -19,9 +19,6 @@ const AT_A_TIME: usize = 4;
 /// The databases that `*` means.
 const EVERY: &str = include_str!("databases.sql");
 
-/// The databases that may hold claims.
-const ALL: &str = include_str!("all_databases.sql");
-
 impl Visitor<'_> {
     /// Brings every database of the request to what is wanted.
     ///
@@ -39,22 +36,13 @@ impl Visitor<'_> {
         self.carry_out(&jobs).await
     }
 
-    /// Drops what the resource created and gives up its claims, wherever they are on the server: a
-    /// Delete goes by the claims.
+    /// Drops what the resource created and gives up its claims, in every database of the request.
     ///
     /// # Errors
-    /// As [`Self::reconcile`], and whatever kept us from looking: see [`Error::is_gone`].
-    pub async fn leave(mut self) -> Result<Vec<Report>, Error> {
-        let mut elsewhere = self.every(ALL).await?;
-        self.patience = self.patience.once_inside();
-        let names = match &self.place.databases {
-            Databases::Every => Vec::new(),
-            databases => self.names(databases).await?,
-        };
-        elsewhere.retain(|name| !names.contains(name));
-        let mut jobs = Job::each(names, Part::Left);
-        jobs.extend(Job::each(elsewhere, Part::Elsewhere));
-        self.carry_out(&jobs).await
+    /// As [`Self::reconcile`]; one that [is gone](Error::is_gone) where no database is left.
+    pub async fn leave(&self) -> Result<Vec<Report>, Error> {
+        let names = self.names(&self.place.databases).await?;
+        self.carry_out(&Job::each(names, Part::Deleted)).await
     }
 
     /// One database in a single visit; several are planned first.
@@ -66,7 +54,7 @@ impl Visitor<'_> {
                 self.apply_all(reports).await?
             }
         };
-        // Nobody asked about databases that were left long ago.
+        // Nobody asked about databases that were left and hold nothing of the resource's.
         reports.retain(|report| report.job.is_wanted() || report.has_changed());
         Ok(reports)
     }
@@ -86,16 +74,16 @@ impl Visitor<'_> {
             .buffer_unordered(AT_A_TIME);
         let mut plans: Vec<Option<Result<Report, Error>>> = jobs.iter().map(|_| None).collect();
         while let Some((index, plan)) = visits.next().await {
-            if matches!(&plan, Some(Err(error))
-                if is_everywhere(error) && !jobs[index].may_pass_over(error))
-            {
-                stop.store(true, Ordering::SeqCst);
-            }
+            let futile = matches!(&plan, Some(Err(error)) if is_everywhere(error)
+                && (!jobs[index].may_pass_over(error) || all_gone(&plans)));
+            stop.fetch_or(futile, Ordering::SeqCst);
             plans[index] = plan;
         }
+        let all_gone = all_gone(&plans);
         let host = self.target.lock().await.host.clone();
         let mut reports = Vec::new();
         let mut problems = Vec::new();
+        let mut gone = None;
         for (job, plan) in jobs.iter().zip(plans) {
             let problem = match plan {
                 Some(Ok(report)) => {
@@ -108,18 +96,19 @@ impl Visitor<'_> {
                 }
                 Some(Err(error)) if job.may_pass_over(&error) => {
                     log::of_database(&job.database, &format!("passed over: {error}"));
+                    gone = gone.or(Some(error));
                     continue;
                 }
-                Some(Err(error)) if !job.is_wanted() && error.is_gone() => return Err(error),
                 Some(Err(error)) => error.through(&host).to_string(),
+                None if all_gone && gone.is_some() => continue,
                 None => "it was not looked at any more".to_owned(),
             };
             problems.push(InDatabase { database: job.database.clone(), problems: vec![problem] });
         }
-        if problems.is_empty() {
-            Ok(reports)
-        } else {
-            Err(Error::Plans { problems, asked: jobs.len() })
+        match gone {
+            _ if !problems.is_empty() => Err(Error::Plans { problems, asked: jobs.len() }),
+            Some(error) if reports.is_empty() => Err(error),
+            _ => Ok(reports),
         }
     }
 
@@ -192,12 +181,12 @@ impl Visitor<'_> {
         match databases {
             Databases::TheSecrets => Ok(vec![self.target.lock().await.database.clone()]),
             Databases::Named(names) => Ok(names.clone()),
-            Databases::Every => self.every(EVERY).await,
+            Databases::Every => self.every().await,
         }
     }
 
     /// Asks the server for its databases, in the first that lets us in.
-    async fn every(&self, query: &str) -> Result<Vec<String>, Error> {
+    async fn every(&self) -> Result<Vec<String>, Error> {
         let mut doors = vec![self.target.lock().await.database.clone()];
         if let Databases::Named(names) = &self.place.databases {
             doors.extend(names.iter().cloned());
@@ -215,7 +204,7 @@ impl Visitor<'_> {
         let connection = opened?;
         let rows = async {
             let lifetime = connection.limit_lifetime(self.budget);
-            tokio::join!(lifetime, connection.client.query_typed(query, &[])).1
+            tokio::join!(lifetime, connection.client.query_typed(EVERY, &[])).1
         };
         let rows = tokio::time::timeout(self.budget.left(), rows).await;
         connection.close().await;
@@ -225,6 +214,11 @@ impl Visitor<'_> {
         rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
             .map_err(|error| Error::NoList(chain(&error)))
     }
+}
+
+/// Whether no plan says that anybody let us in: then the server may be gone, with all its databases.
+fn all_gone(plans: &[Option<Result<Report, Error>>]) -> bool {
+    plans.iter().flatten().all(|plan| plan.as_ref().is_err_and(Error::is_gone))
 }
 
 /// Whether an error of one database would be every database's: who gave up on the server, or was

@@ -16,11 +16,10 @@ pub struct Job {
 pub enum Part {
     /// The request is about it.
     Wanted,
-    /// The request before, or the Create of what is deleted, was about it: all entries have left
-    /// there.
+    /// The request before was about it: all entries have left there.
     Left,
-    /// It is on the same server, and may hold claims of the resource.
-    Elsewhere,
+    /// What is there of the resource is deleted.
+    Deleted,
 }
 
 impl Job {
@@ -34,9 +33,7 @@ impl Job {
         match self.part {
             Part::Wanted => false,
             Part::Left => error.is_closed(),
-            Part::Elsewhere => {
-                error.is_closed() || matches!(error, Error::Connection(_)) && !error.is_gone()
-            }
+            Part::Deleted => error.is_gone(),
         }
     }
 

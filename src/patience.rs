@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long a role may not be let in yet: a fresh grant takes seconds, and an Aurora Serverless
 /// cluster that resumes says `no pg_hba.conf entry` for a while.
-const FRESH_GRANT: Duration = Duration::from_secs(60);
+pub const FRESH_GRANT: Duration = Duration::from_secs(60);
 
 /// How long to wait for a server that may not be there any more, within the budget.
 #[derive(Debug, Clone, Copy)]
@@ -13,27 +13,13 @@ pub struct Patience {
     pub absent: Duration,
     /// It says nothing.
     pub silent: Duration,
-    /// It does not let the role in.
-    pub fresh: Duration,
 }
 
 impl Patience {
     /// As long as the budget lasts: it may be on its way up.
-    pub const LONG: Self = Self {
-        absent: Duration::from_secs(86_400),
-        silent: Duration::from_secs(86_400),
-        fresh: FRESH_GRANT,
-    };
+    pub const LONG: Self =
+        Self { absent: Duration::from_secs(86_400), silent: Duration::from_secs(86_400) };
     /// A Delete's: it may be deleted already, and then nothing is left to do.
-    pub const SHORT: Self = Self {
-        absent: Duration::from_secs(5),
-        silent: Duration::from_secs(30),
-        fresh: FRESH_GRANT,
-    };
-
-    /// The same once the server has let us in: a grant that works is not too fresh.
-    #[must_use]
-    pub const fn once_inside(self) -> Self {
-        Self { fresh: Duration::ZERO, ..self }
-    }
+    pub const SHORT: Self =
+        Self { absent: Duration::from_secs(5), silent: Duration::from_secs(30) };
 }

@@ -24,18 +24,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of a database where there is nothing to look at.
-    pub fn nothing(job: Job) -> Self {
-        Self {
-            database: job.database.clone(),
-            server_version: String::new(),
-            before: Extensions::new(),
-            after: Extensions::new(),
-            plan: Plan::default(),
-            job,
-        }
-    }
-
     /// Whether anything but our own notes was changed.
     pub fn has_changed(&self) -> bool {
         self.plan.steps.iter().any(|step| !step.is_note())

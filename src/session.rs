@@ -22,9 +22,6 @@ use crate::request::Wanted;
 /// `{lock_ms}` a little less.
 const BEGIN: &str = include_str!("begin.sql");
 
-/// How a look begins that takes no lock and is in no transaction.
-const UNLOCKED: &str = "SET search_path = pg_catalog, pg_temp";
-
 /// Gives back what the first look goes without: for the changes, and for the conditions of extensions'
 /// tables, which are an extension's own SQL and may need it.
 const USUAL_MEMORY: &str = "SET LOCAL work_mem TO DEFAULT";
@@ -71,9 +68,8 @@ impl Session {
         let (lock_ms, ms) = timeouts(budget);
         let begin =
             BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
-        let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let known = offers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut observed = self.seen(wanted, &known, &begin, budget, doing).await?;
+        let mut observed = self.seen(wanted, &known, &begin, budget).await?;
         observed.share_offers(known, &mut offers.lock().unwrap_or_else(PoisonError::into_inner));
         let doomed = plan::doomed(wanted, &observed);
         if !doomed.is_empty() {
@@ -90,8 +86,8 @@ impl Session {
         known: &[Offered],
         begin: &str,
         budget: Budget,
-        doing: &str,
     ) -> Result<Observed, Error> {
+        let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let question = Look::new(wanted, known);
         let parameters = question.parameters();
         let look = async {
@@ -129,24 +125,6 @@ impl Session {
         );
         start?;
         row?.try_get(0)
-    }
-
-    /// Whether the resource has claims here: without the lock, which a stranger may hold.
-    ///
-    /// # Errors
-    /// The server fails, or says nothing.
-    pub async fn has_claims(&self, wanted: &Wanted, budget: Budget) -> Result<bool, Error> {
-        if self.look(claim::ANY, &[], budget).await? != "true" {
-            return Ok(false);
-        }
-        match self.seen(wanted, &[], UNLOCKED, budget, "reading the catalog").await {
-            Ok(observed) => {
-                Ok(observed.claims.iter().any(|claim| wanted.whose.has(&claim.claimant)))
-            }
-            // The last claim went at that moment, and the table with it: only the lock tells.
-            Err(Error::Statement { .. }) => Ok(true),
-            Err(error) => Err(error),
-        }
     }
 
     /// What dropping these would meet.

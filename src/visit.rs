@@ -8,16 +8,15 @@ use tokio::sync::Mutex;
 
 use crate::answer::Progress;
 use crate::budget::{Backoff, Budget};
-use crate::claim::Whose;
 use crate::connection::Connection;
 use crate::error::{Error, InDatabase};
-use crate::job::{Job, Part};
+use crate::job::Job;
 use crate::log;
 use crate::observed::Offered;
 use crate::patience::Patience;
 use crate::plan::{self, Plan};
 use crate::report::Report;
-use crate::request::{Databases, Place, Request, Wanted};
+use crate::request::{Place, Request, Wanted};
 use crate::secret::{self, Credentials, Stage};
 use crate::session::{Extensions, Session};
 use crate::target::{self, Login, Target};
@@ -130,12 +129,6 @@ impl Visitor<'_> {
     ) -> Result<Report, Error> {
         let job = job.clone();
         let wanted = if job.is_wanted() { &self.request.wanted } else { &self.nothing };
-        if job.part == Part::Elsewhere
-            && !self.awaits_a_create()
-            && !session.has_claims(wanted, self.budget).await?
-        {
-            return Ok(Report::nothing(job));
-        }
         let observed = session.observe(wanted, &self.offers, self.budget).await?;
         let database = observed.database.clone();
         let mut before: Extensions = observed
@@ -173,12 +166,6 @@ impl Visitor<'_> {
             log_after(&report);
         }
         Ok(report)
-    }
-
-    /// Whether a Create may still be at work in any database: only its lock tells then.
-    fn awaits_a_create(&self) -> bool {
-        matches!(self.nothing.whose, Whose::AnyOf { .. })
-            && self.place.databases == Databases::Every
     }
 
     async fn apply(

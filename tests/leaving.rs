@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::database::{Database, server};
+use support::database::{Database, Session, server, unique};
 use support::hole::Hole;
 use support::proxy::Proxy;
 use support::resource::{Resource, claims};
@@ -14,6 +14,32 @@ use support::stage::{SECRET, Stage};
 use support::trouble::{backends, eventually};
 
 const MAP: fn() -> Value = || json!({ "hstore": "1.7" });
+
+/// A database that nobody is connected to.
+struct Theirs {
+    admin: Session,
+    name: String,
+}
+
+impl Theirs {
+    fn create() -> Self {
+        let (admin, name) = (server().connect("postgres"), unique("theirs"));
+        admin.query(&format!("CREATE DATABASE {name}"));
+        Self { admin, name }
+    }
+
+    /// From now on nobody is let in, and nobody is told so.
+    fn hang(&self) {
+        self.admin.query(&format!("BEGIN; ALTER DATABASE {0} RENAME TO {0}_renamed", self.name));
+    }
+}
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        let _ = self.admin.attempt("ROLLBACK");
+        let _ = self.admin.attempt(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
 
 /// A resource that has created `hstore` under `Drop`.
 fn created(stage: &Stage) -> Resource<'_> {
@@ -92,7 +118,7 @@ fn a_server_that_is_there_and_refuses_us_is_not_gone() {
 }
 
 #[test]
-fn it_goes_by_the_claims_and_not_by_its_properties() {
+fn it_goes_by_the_claims_and_not_by_its_map() {
     let stage = Stage::new();
     let other = Database::create();
     let mut it = Resource::new(&stage, "a", "Drop");
@@ -102,8 +128,39 @@ fn it_goes_by_the_claims_and_not_by_its_properties() {
                       "Databases": [stage.database.name], "DowngradePolicy": 7 });
     it.deliver("Delete", &odd).succeeded();
     assert_eq!(stage.database.installed(), "");
-    assert_eq!(other.installed(), "", "wherever they are");
-    assert_eq!(claims(&other), "none");
+    assert_eq!(other.installed(), "hstore 1.7", "its properties do not name that one");
+    assert_eq!(claims(&other), "a hstore created");
+}
+
+#[test]
+fn it_enters_the_databases_of_its_properties_and_no_others() {
+    let stage = Stage::new().with_seconds(20);
+    let mut it = created(&stage);
+    let theirs = Theirs::create();
+    theirs.hang();
+    let answer = it.delete().succeeded();
+    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn one_of_its_databases_that_does_not_respond_keeps_none_from_being_cleared() {
+    let stage = Stage::new();
+    let theirs = Theirs::create();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let both = json!([theirs.name, stage.database.name]);
+    it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
+    theirs.hang();
+    let answer = stage.deliver_once(&it.event("Delete", &it.properties.clone())).succeeded();
+    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
+    let log = answer.log.join("\n");
+    assert!(log.contains("passed over"), "{log}");
+    assert_eq!(stage.database.installed(), "");
+    theirs.admin.query("ROLLBACK");
+    let hstore = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
+    assert_eq!(server().connect(&theirs.name).value(hstore), "1");
+    it.delete().succeeded();
+    assert_eq!(server().connect(&theirs.name).value(hstore), "0", "by a later one");
 }
 
 #[test]
