@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::words::{chain, listed};
-use crate::{attempt, failure, request, secret, target, token, trust};
+use crate::{attempt, event, failure, request, secret, target, token, trust};
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum Error {
     /// The event is none of `CloudFormation`'s.
     #[error("`RequestType` must be `Create`, `Update` or `Delete`, not `{0}`")]
     RequestType(String),
+    /// The template's author can mend it: not even the JSON can be read.
+    #[error(transparent)]
+    Unreadable(#[from] event::Unreadable),
     /// The template's author can mend it.
     #[error("{}", numbered("the properties are not right", .0))]
     Properties(Vec<request::Problem>),

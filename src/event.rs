@@ -2,9 +2,12 @@
 //! somebody to answer.
 
 use std::fmt::{self, Debug, Display, Formatter};
+use std::time::Duration;
 
 use reqwest::Url;
 use serde_json::{Map, Value};
+
+use crate::json::{self, Object};
 
 /// The envelope of an event. What is missing is empty: judging it is `request`'s work.
 #[derive(Debug)]
@@ -22,32 +25,56 @@ pub struct Event {
     /// The id that an Update or a Delete is about.
     pub physical_resource_id: Option<String>,
     /// The properties, unjudged; `None` where there is no such object.
-    pub properties: Option<Map<String, Value>>,
+    pub properties: Result<Option<Properties>, Unreadable>,
     /// An Update's properties before it.
-    pub old_properties: Option<Map<String, Value>>,
+    pub old_properties: Result<Option<Properties>, Unreadable>,
+    /// `ServiceTimeout`, if it is there and makes sense: time is counted before properties are
+    /// judged.
+    pub service_timeout: Option<Duration>,
 }
+
+/// `ResourceProperties`, or `OldResourceProperties`.
+pub type Properties = Map<String, Value>;
+
+/// Properties that are JSON, and cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the properties cannot be read: they are nested too deep, or hold a number out of range or half \
+     a surrogate pair"
+)]
+pub struct Unreadable;
 
 impl Event {
     /// Reads an event of any shape.
-    pub fn read(event: &Value) -> Self {
-        let text = |name: &str| {
-            event.get(name).and_then(Value::as_str).map(ToOwned::to_owned).unwrap_or_default()
+    pub fn read(json: &str) -> Self {
+        let event = Object::read(json);
+        let text = |name: &str| event.text(name).unwrap_or_default();
+        let properties = |name: &str| match event.get(name).map(serde_json::from_str) {
+            Some(Ok(Value::Object(properties))) => Ok(Some(properties)),
+            Some(Err(_)) => Err(Unreadable),
+            _ => Ok(None),
         };
-        let object = |name: &str| event.get(name).and_then(Value::as_object).cloned();
         Self {
             request_type: text("RequestType"),
             response_url: event
                 .get("ResponseURL")
-                .filter(|url| !url.is_null())
-                .map(|url| ResponseUrl::new(url.as_str().unwrap_or_default())),
+                .map(|url| ResponseUrl::new(&json::text(url).unwrap_or_default())),
             stack_id: text("StackId"),
             request_id: text("RequestId"),
             logical_resource_id: text("LogicalResourceId"),
-            physical_resource_id: Some(text("PhysicalResourceId")).filter(|id| !id.is_empty()),
-            properties: object("ResourceProperties"),
-            old_properties: object("OldResourceProperties"),
+            physical_resource_id: event.text("PhysicalResourceId").filter(|id| !id.is_empty()),
+            properties: properties("ResourceProperties"),
+            old_properties: properties("OldResourceProperties"),
+            service_timeout: service_timeout(&event.object("ResourceProperties")),
         }
     }
+}
+
+fn service_timeout(properties: &Object) -> Option<Duration> {
+    let json = properties.get("ServiceTimeout")?;
+    let seconds = json::text(json).unwrap_or_else(|| json.to_owned()).trim().parse().ok()?;
+    // Out of range it is refused later, and there must be time to say so.
+    (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 /// The pre-signed URL. Who holds it can answer for us, so nothing prints it.
@@ -150,11 +177,29 @@ mod tests {
 
     #[test]
     fn debug_hides_the_url() {
-        let event =
-            Event::read(&json!({ "ResponseURL": "https://example.com/p?Signature=s3cr3t" }));
+        let event = Event::read(r#"{ "ResponseURL": "https://example.com/p?Signature=s3cr3t" }"#);
         let text = format!("{event:?} {event}");
         assert!(!text.contains("s3cr3t"), "{text}");
         assert!(text.contains("example.com"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_hides_nothing_else() {
+        let event = |odd: &str| {
+            Event::read(&format!(
+                r#"{{ "RequestType": "Create", "RequestId": "a\udc00", "Odd\ud800": {odd},
+                      "OldResourceProperties": {{ "x": "y" }},
+                      "ResourceProperties": {{ "ServiceTimeout": "60", "Trigger": {odd} }} }}"#
+            ))
+        };
+        for odd in [&"[".repeat(200), r#""\ud800""#, r#"{ "\udfff": 1 }"#, "1e999"] {
+            let event = event(&format!("{odd}{}", "]".repeat(odd.matches('[').count())));
+            assert_eq!(event.properties, Err(Unreadable), "{odd}");
+            assert_eq!((event.request_type.as_str(), event.stack_id.as_str()), ("Create", ""));
+            assert_eq!(event.request_id, "a\u{fffd}\u{fffd}\u{fffd}");
+            assert_eq!(event.service_timeout, Some(Duration::from_secs(60)));
+            assert!(event.old_properties.is_ok_and(|properties| properties.is_some()));
+        }
     }
 
     #[test]
@@ -165,7 +210,7 @@ mod tests {
             json!("x"),
             json!({ "RequestType": 1, "ResourceProperties": [] }),
         ] {
-            assert!(Event::read(&odd).properties.is_none());
+            assert_eq!(Event::read(&odd.to_string()).properties, Ok(None), "{odd}");
         }
     }
 }

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::answer::{Answer, time_left};
 use crate::budget::Budget;
 use crate::claim::{Claimant, Whose};
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Properties, Unreadable};
 use crate::patience::Patience;
 use crate::report::{Data, Report};
 use crate::request::{
     Authentication, Databases, Place, RemovalPolicy, Request, Wanted, WantedExtension,
-    service_timeout,
 };
 use crate::response::{Outcome, Success};
 use crate::secret::Stage;
@@ -49,8 +49,12 @@ impl Handler {
     /// # Errors
     /// The document as the message of a function error: a direct invocation that failed, or an
     /// answer that could not be delivered.
-    pub async fn handle(&self, payload: Value, context: Context) -> Result<Value, Diagnostic> {
-        let event = Event::read(&payload);
+    pub async fn handle(
+        &self,
+        payload: Box<RawValue>,
+        context: Context,
+    ) -> Result<Value, Diagnostic> {
+        let event = Event::read(payload.get());
         let budget = budget(&event, &context);
         let log_stream = context.env_config.log_stream.clone();
         let answer = Arc::new(Answer::new(event, budget, log_stream));
@@ -86,7 +90,8 @@ impl Handler {
             other => return Err(Error::RequestType(other.chars().take(40).collect())),
         }
         let logical_id = event.logical_resource_id.as_str();
-        let mut request = Request::read(event.properties.as_ref()).map_err(Error::Properties)?;
+        let properties = event.properties.as_ref().map_err(|unreadable| *unreadable)?;
+        let mut request = Request::read(properties.as_ref()).map_err(Error::Properties)?;
         if let Some(secret) = request.plugins_from.clone() {
             let reference = self.reference(&request, secret, &answer).await;
             reference::add(&mut request, reference.map_err(Error::of_reference)?);
@@ -116,7 +121,7 @@ impl Handler {
     async fn leave(&self, answer: &Answer) -> Result<Success, Error> {
         let event = &answer.event;
         let done = |reason: String| Ok(Success { reason, data: None });
-        let mut request = Request::read_leniently(event.properties.as_ref());
+        let mut request = Request::read_leniently(legible(&event.properties));
         let id = event.physical_resource_id.clone().unwrap_or_default();
         let logical_id = &event.logical_resource_id;
         let untouched = [
@@ -171,6 +176,12 @@ fn caught<T: Send + 'static>(
 /// How long a Delete waits for a secret that may be gone, or for a policy that may be.
 const SECRET_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Properties, where they can be read. Where not, the request that had them failed, and nothing
+/// was done for it.
+fn legible(properties: &Result<Option<Properties>, Unreadable>) -> Option<&Properties> {
+    properties.as_ref().ok().and_then(Option::as_ref)
+}
+
 /// Who an event is about, in the claims.
 fn claimant(event: &Event, physical_id: &str) -> Claimant {
     Claimant {
@@ -183,11 +194,11 @@ fn claimant(event: &Event, physical_id: &str) -> Claimant {
 /// The databases of the request before, where an Update stays on its server and there may be
 /// claims.
 fn earlier(event: &Event, request: &Request, physical_id: &str) -> Option<Databases> {
-    let old = Request::read_leniently(event.old_properties.as_ref());
+    let old = Request::read_leniently(legible(&event.old_properties));
     let retained = RemovalPolicy::Retain;
     let claims = request.wanted.removal != retained || old.wanted.removal != retained;
     let stays = event.physical_resource_id.as_deref() == Some(physical_id);
-    (event.old_properties.is_some() && claims && stays).then_some(old.place.databases)
+    (legible(&event.old_properties).is_some() && claims && stays).then_some(old.place.databases)
 }
 
 fn places(reports: &[Report]) -> String {
@@ -248,7 +259,7 @@ impl Handler {
 fn budget(event: &Event, context: &Context) -> Budget {
     let now = Instant::now();
     let budget = Budget::new(now, time_left(context));
-    match service_timeout(event.properties.as_ref()) {
+    match event.service_timeout {
         Some(timeout) => budget.within(now, timeout),
         None => budget,
     }

@@ -36,6 +36,7 @@ pub mod handler;
 pub mod http;
 pub mod identity;
 pub mod job;
+pub mod json;
 pub mod log;
 pub mod look;
 pub mod nearest;

@@ -10,7 +10,7 @@ use cfn_postgres_extensions::token::Signer;
 use cfn_postgres_extensions::trust::Trust;
 use cfn_postgres_extensions::{aws, http, log, words};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 fn main() -> Result<(), lambda_runtime::Error> {
     std::panic::set_hook(Box::new(|panic| {
@@ -38,7 +38,7 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     let http = http::client(tls.clone())?;
     if std::env::var_os("_HANDLER").is_some_and(|handler| handler == "responder") {
         let responder = Responder { http };
-        return lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        return lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
             let responder = responder.clone();
             async move { responder.handle(event.payload, event.context).await }
         }))
@@ -48,7 +48,7 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     let signer =
         Signer { credentials: aws::credentials(&variable), region: aws::region(&variable) };
     let handler = Handler { http, tls, secrets, signer, trust };
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let handler = handler.clone();
         async move { handler.handle(event.payload, event.context).await }
     }))

@@ -4,9 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use crate::claim::Whose;
 
@@ -220,12 +217,4 @@ pub enum Problem {
         "the schema of `{0}` is `{1}`: PostgreSQL keeps names that start with `pg_` for itself"
     )]
     ReservedSchema(String, String),
-}
-
-/// `ServiceTimeout`, if it is there and makes sense: time is counted before properties are judged.
-pub fn service_timeout(properties: Option<&Map<String, Value>>) -> Option<Duration> {
-    let value = properties?.get("ServiceTimeout")?;
-    let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    // Out of range it is refused later, and there must be time to say so.
-    (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }

@@ -113,11 +113,12 @@ mod tests {
     use serde_json::{Value, json};
 
     fn event() -> Event {
-        Event::read(&json!({
+        let event = json!({
             "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid",
             "RequestId": "r-1",
             "LogicalResourceId": "Extensions",
-        }))
+        });
+        Event::read(&event.to_string())
     }
 
     fn read(text: &str) -> Value {

@@ -54,6 +54,55 @@ fn an_event_of_any_shape_is_answered() {
     stage.deliver(&with("Surprise", json!({ "from": "the future" }))).succeeded();
 }
 
+/// JSON that no string or tree of ours can hold.
+fn odd_json() -> [String; 5] {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(300), close.repeat(300));
+    [
+        deep("[", "]"),
+        deep(r#"{"x":"#, "}"),
+        r#""half a pair: \ud800""#.to_owned(),
+        r#"{"hst\udc00re":"1.7"}"#.to_owned(),
+        "1e999".to_owned(),
+    ]
+}
+
+#[test]
+fn an_event_that_is_json_is_answered_however_odd() {
+    let mut stage = Stage::new();
+    for odd in odd_json() {
+        stage = stage.with_map(&odd);
+        for name in ["PluginsMap", "Trigger", "ServiceTimeout", "DBSecret", "Unknown"] {
+            let properties = json!({ name: "MAP" });
+            let answer = stage.create_with(&properties).failed(&["the properties cannot be read"]);
+            assert_eq!(answer.id, "Extensions-create-failed");
+            let mut properties = json!({ "RemovalPolicy": "Drop" });
+            properties[name] = json!("MAP");
+            let delete = stage.event_about("Delete", "Extensions-01234567", &properties);
+            stage.deliver(&delete).succeeded();
+        }
+        for member in ["Surprise", "ResourceType", "OldResourceProperties", "PhysicalResourceId"] {
+            let mut event = create(&stage);
+            event[member] = json!("MAP");
+            stage.deliver(&event).succeeded();
+            event["ResourceProperties"] = json!("MAP");
+            stage.deliver(&event).failed(&["properties"]);
+        }
+        for member in ["RequestType", "StackId", "RequestId", "LogicalResourceId"] {
+            let mut event = create(&stage);
+            let url = stage.sink.url();
+            event["ResponseURL"] = json!(url.url);
+            event[member] = json!("MAP");
+            let text = event.to_string().replace("\"MAP\"", &odd);
+            let outcome = stage.function.invoke(text.as_bytes(), Duration::from_secs(60));
+            assert_eq!(outcome, Ok(Value::Null), "{member} {odd}");
+            let puts = stage.sink.puts();
+            let put = puts.last().expect("an answer");
+            assert!(put.target.contains(&url.signature), "{member} {odd}");
+        }
+    }
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
 #[test]
 fn an_update_without_an_id_and_a_delete_without_properties() {
     let stage = Stage::new();

@@ -37,9 +37,9 @@ impl Second {
     }
 
     /// The document of the one PUT that a record leads to, as it came.
-    fn put_after(&self, record: &Value) -> (Vec<u8>, Outcome) {
+    fn put_after(&self, record: &str) -> (Vec<u8>, Outcome) {
         let before = self.stage.sink.puts().len();
-        let outcome = self.function.invoke(record.to_string().as_bytes(), TIME);
+        let outcome = self.function.invoke(record.as_bytes(), TIME);
         let puts = self.stage.sink.puts();
         assert_eq!(puts.len() - before, 1, "{outcome:?}");
         (puts[before].body.clone(), outcome)
@@ -47,7 +47,7 @@ impl Second {
 
     /// The answer that a record leads to.
     fn answer_to(&self, event: &Value, record: &Value) -> Answer {
-        let (body, outcome) = self.put_after(record);
+        let (body, outcome) = self.put_after(&record.to_string());
         let answer = Answer::read(event, &body, outcome);
         self.stage.check_silence(&self.function, &answer);
         answer
@@ -69,6 +69,31 @@ fn a_first_function_that_died_is_answered_for() {
         let answer = answer.failed(&[kind, words, "/aws/lambda/postgres-extensions"]);
         assert_eq!(answer.id, "Extensions-create-unknown");
         assert_eq!(answer.outcome, Ok(Value::Null));
+    }
+}
+
+#[test]
+fn an_event_that_nobody_can_read_further_is_answered_for() {
+    let second = Second::start();
+    let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+    for odd in [deep.as_str(), r#""\ud800""#, r#"{"\udc00":1}"#, "1e999"] {
+        let sent = |event: &Value, response: &Value| {
+            let record = record(event, "RetriesExhausted", response);
+            let (body, outcome) = second.put_after(&record.to_string().replace("\"ODD\"", odd));
+            Answer::read(event, &body, outcome)
+        };
+        let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
+        for member in ["ResourceProperties", "OldResourceProperties", "ResourceType", "Odd"] {
+            let mut event = second.event("Create");
+            event[member] = json!("ODD");
+            sent(&event, &crash).failed(&["killed", "/aws/lambda/postgres-extensions"]);
+            event[member] = json!({ "Trigger": "ODD", "PluginsMap": [1, "ODD"] });
+            sent(&event, &crash).failed(&["killed"]);
+        }
+        let event = second.event("Create");
+        sent(&event, &json!({ "errorType": "ODD", "errorMessage": "killed", "trace": "ODD" }))
+            .failed(&["killed"]);
+        sent(&event, &json!("ODD")).failed(&["no error message"]);
     }
 }
 
@@ -110,7 +135,8 @@ fn a_document_of_the_first_function_goes_out_byte_for_byte() {
         event["StackId"], event["RequestId"], event["LogicalResourceId"]
     );
     let response = json!({ "errorType": "NotDelivered", "errorMessage": document });
-    let (body, outcome) = second.put_after(&record(&event, "RetriesExhausted", &response));
+    let (body, outcome) =
+        second.put_after(&record(&event, "RetriesExhausted", &response).to_string());
     assert_eq!(String::from_utf8(body).expect("UTF-8"), document);
     assert_eq!(outcome, Ok(Value::Null));
 }
@@ -181,7 +207,7 @@ fn the_second_function_tries_again_too() {
     assert_eq!(puts.len(), 3);
     assert!(puts.iter().all(|put| put.body == puts[0].body), "a retry tells the same");
     second.stage.sink.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
-    let (_, outcome) = second.put_after(&record);
+    let (_, outcome) = second.put_after(&record.to_string());
     assert_eq!(outcome.expect_err("refused for good")["errorType"], "NotDelivered");
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::bucket::{Address, Fault};
 use super::event::{End, Event, record};
@@ -131,7 +132,8 @@ impl History<'_> {
     fn at_once(&mut self, event: &Event) -> Heard {
         let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
         let payloads = addresses.each_ref().map(|address| event.payload(self.world, address));
-        let [one, two] = payloads.clone().map(|it| self.world.handler.handle(it, context()));
+        let [one, two] =
+            payloads.each_ref().map(|it| self.world.handler.handle(raw(it), context()));
         let results = self.world.runtime.block_on(async { tokio::join!(one, two) });
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
         let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &addresses[at]));
@@ -153,7 +155,8 @@ impl History<'_> {
         let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
         let payloads =
             [event.payload(self.world, &addresses[0]), delete.payload(self.world, &addresses[1])];
-        let [one, two] = payloads.clone().map(|it| self.world.handler.handle(it, context()));
+        let [one, two] =
+            payloads.each_ref().map(|it| self.world.handler.handle(raw(it), context()));
         let pause = Duration::from_micros(self.rng.u64(..20_000));
         let results = self.world.runtime.block_on(async {
             let two = async {
@@ -194,7 +197,7 @@ impl History<'_> {
         let finished = runtime.block_on(async {
             let handler = world::handler(&secrets);
             let context = world::context_of(KILLED);
-            tokio::time::timeout(after, handler.handle(payload.clone(), context)).await.is_ok()
+            tokio::time::timeout(after, handler.handle(raw(&payload), context)).await.is_ok()
         });
         runtime.shutdown_background();
         self.world.wait_until_all_are_gone();
@@ -242,11 +245,11 @@ impl History<'_> {
     }
 
     fn run(&self, payload: &Value) -> Result<Value, Diagnostic> {
-        self.world.runtime.block_on(self.world.handler.handle(payload.clone(), context()))
+        self.world.runtime.block_on(self.world.handler.handle(raw(payload), context()))
     }
 
     fn second_run(&self, record: &Value) -> Result<Value, Diagnostic> {
-        self.world.runtime.block_on(self.world.responder.handle(record.clone(), context()))
+        self.world.runtime.block_on(self.world.responder.handle(raw(record), context()))
     }
 
     /// The one answer at an address.
@@ -266,6 +269,11 @@ impl History<'_> {
         let read = |(put, _)| Answer::of_put(payload, &put, &address.target, &Ok(Value::Null));
         puts.map(read).collect()
     }
+}
+
+/// As Lambda hands it over.
+fn raw(payload: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(payload).expect("JSON")
 }
 
 /// The document that a function could not deliver.
