@@ -139,7 +139,8 @@ fn in_database(InDatabase { database, problems }: &InDatabase) -> String {
     numbered(&format!("nothing was changed in database `{database}`"), problems)
 }
 
-/// The problems of several databases, each said once with the databases it is in.
+/// The problems of several databases, each said once, after the databases that it is in: a long one
+/// may be cut at its end.
 fn in_databases(all: &[InDatabase], asked: usize) -> String {
     let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
     for InDatabase { database, problems } in all {
@@ -152,7 +153,7 @@ fn in_databases(all: &[InDatabase], asked: usize) -> String {
     }
     let problems: Vec<String> = places
         .into_iter()
-        .map(|(problem, databases)| format!("{problem} (in {})", listed(databases)))
+        .map(|(problem, databases)| format!("in {}: {problem}", listed(databases)))
         .collect();
     numbered(&format!("nothing was changed in any of the {asked} databases"), &problems)
 }

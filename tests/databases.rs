@@ -111,6 +111,23 @@ fn every_database_but_the_templates_and_the_closed() {
 }
 
 #[test]
+fn of_every_database_the_one_that_stands_in_the_way_is_named_first() {
+    let cluster = Cluster::start();
+    let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(14);
+    let theirs = Database::at(cluster.server, "theirs");
+    theirs.query(LOCK);
+    let first = "nothing was changed in any of the 3 databases: in `theirs`: ";
+    for kind in ["Create", "Delete"] {
+        let event = stage.event_about(
+            kind,
+            "Extensions-01234567",
+            &json!({ "Databases": "*", "PluginsMap": {}, "RemovalPolicy": "Drop" }),
+        );
+        stage.deliver_once(&event).failed(&[first, "lock"]);
+    }
+}
+
+#[test]
 fn versions_that_differ_are_mixed() {
     let (stage, others) = with_others(1);
     others[0].query("CREATE EXTENSION hstore VERSION '1.4'");
@@ -159,10 +176,10 @@ fn the_problems_of_all_in_one_message() {
     let in_all = all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     for words in [
         "did you mean `vector`".to_owned(),
-        format!("(in {in_all})"),
+        format!("in {in_all}: "),
         "no update path".to_owned(),
-        format!("(in `{}`)", others[0].name),
-        format!("(in `{}`)", others[1].name),
+        format!("in `{}`: ", others[0].name),
+        format!("in `{}`: ", others[1].name),
     ] {
         assert!(answer.reason.contains(&words), "no {words} in: {}", answer.reason);
     }
@@ -181,7 +198,7 @@ fn one_that_is_missing_beside_others() {
     let answer = create(&stage, &databases, &json!({ "hstore": "1.4" }));
     answer.failed(&["3D000", "`nowhere`", "no update path", &others[0].name, "2 problems"]);
     let map = json!({ "hstore": "1.7" });
-    let words = ["nothing was changed in any of the 3 databases: ", "3D000", "(in `nowhere`)"];
+    let words = ["nothing was changed in any of the 3 databases: in `nowhere`: ", "3D000"];
     let answer = create(&stage, &databases, &map).failed(&words);
     assert!(!answer.reason.contains("problems"), "there is one: {}", answer.reason);
     assert_eq!(stage.database.installed(), "");

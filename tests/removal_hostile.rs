@@ -4,10 +4,9 @@
 mod support;
 
 use serde_json::json;
-use support::cluster::Cluster;
 use support::database::{Database, server};
 use support::resource::{Resource, claims};
-use support::stage::{SECRET, Stage};
+use support::stage::Stage;
 use support::trouble::{backends, eventually};
 
 #[test]
@@ -52,7 +51,8 @@ fn a_tenant_who_has_us_take_his_role() {
              RESET ROLE",
             theirs.name
         ));
-        it.delete().succeeded();
+        let both = json!([stage.database.name, theirs.name]);
+        it.deliver("Delete", &json!({ "Databases": both })).succeeded();
         let superuser = format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{tenant}'");
         assert_eq!(stage.database.value(&superuser), "f", "{setting}");
         assert_eq!(stage.database.installed(), "");
@@ -76,45 +76,4 @@ fn rows_that_are_being_written() {
         deleting.join().expect("an answer").failed(&["public.kept", "rows of yours"]);
     });
     assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
-}
-
-#[test]
-fn a_tenant_who_holds_the_lock_of_a_database_of_his() {
-    let stage = Stage::new().with_seconds(20);
-    let mut it = Resource::new(&stage, "a", "Drop");
-    it.create(&json!({ "hstore": "1.7" })).succeeded();
-    let theirs = Database::create();
-    let tenant = theirs.role("pw", "");
-    theirs.query(&format!(
-        "ALTER DATABASE {} OWNER TO {tenant};
-         SET ROLE {tenant};
-         CREATE SCHEMA cfn_postgres_extensions;
-         CREATE TABLE cfn_postgres_extensions.claim (a int);
-         SELECT pg_advisory_lock(7162533686429448308)",
-        theirs.name
-    ));
-    it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "");
-}
-
-#[test]
-fn databases_that_do_not_let_the_role_in() {
-    let cluster = Cluster::start(&[]);
-    let place = cluster.place();
-    let admin = place.connect("postgres");
-    for n in 0..7 {
-        admin.query(&format!("CREATE DATABASE other{n}")).expect("a database");
-    }
-    let stage = Stage::with(Database::create(), &[("PGSSLROOTCERT", place.ca.clone())]);
-    stage.plant(&place.password);
-    let secret = place.secret(place.port, "postgres");
-    stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
-    let mut it = Resource::new(&stage, "a", "Drop");
-    it.create(&json!({ "hstore": "1.7" })).succeeded();
-    let hba = admin.value("SHOW hba_file");
-    std::fs::write(&hba, "hostssl postgres all all scram-sha-256\n").expect("a file");
-    admin.query("SELECT pg_reload_conf()").expect("a reload");
-    it.delete().succeeded();
-    let gone = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
-    assert_eq!(admin.value(gone), "0");
 }
