@@ -67,15 +67,20 @@ SELECT jsonb_build_object(
     'may_create', has_database_privilege(current_database(), 'CREATE'),
     'raster_inside', /* raster.sql */,
     'read_only', current_setting('transaction_read_only')::boolean,
+    -- To ask for a setting that the role may not see is an error.
     'libraries', CASE
         WHEN pg_has_role('pg_read_all_settings', 'USAGE')
         THEN current_setting('shared_preload_libraries') END,
+    'cron_database', CASE
+        WHEN pg_has_role('pg_read_all_settings', 'USAGE')
+        THEN current_setting('cron.database_name', true) END,
     'rds_extensions', current_setting('rds.extensions', true),
     'rds_allowed_extensions', current_setting('rds.allowed_extensions', true),
     'rds_delegated_extensions', CASE
         WHEN pg_has_role(to_regrole('rds_extension'), 'MEMBER')
         THEN coalesce(current_setting('rds.allowed_delegated_extensions', true), '') END,
-    'cron_database', current_setting('cron.database_name', true),
+    'privileged_extensions', concat_ws(',', current_setting('extwlist.extensions', true),
+        current_setting('supautils.privileged_extensions', true)),
     'schemas', coalesce((
         SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))
         FROM pg_namespace

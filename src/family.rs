@@ -29,12 +29,7 @@ impl<'a> Planner<'a> {
                 if self.is_settled(member) || !reaches(observed, member, &to) {
                     continue;
                 }
-                if !member.owned {
-                    self.problems.push(Problem::NotOwner {
-                        name: member.name.clone(),
-                        role: observed.role.clone(),
-                    });
-                }
+                self.problems.extend(Problem::of_ownership(member, observed));
                 self.plan.steps.push(Step::Update {
                     name: member.name.clone(),
                     from: from.clone(),

@@ -42,7 +42,12 @@ pub struct Observed {
     /// one.
     #[serde(default)]
     pub rds_delegated_extensions: Option<String>,
-    /// `cron.database_name`: the one database that takes `pg_cron`.
+    /// `extwlist.extensions` and `supautils.privileged_extensions`: what the server runs statements
+    /// about as a superuser, whoever sends them.
+    #[serde(default)]
+    pub privileged_extensions: String,
+    /// `cron.database_name`: the one database that takes `pg_cron`; `None` where the role may not see
+    /// it.
     pub cron_database: Option<String>,
     /// Of `public` and the schemas asked for, those that exist, and whether we may create in them.
     pub schemas: BTreeMap<String, bool>,

@@ -159,8 +159,11 @@ impl<'a> Planner<'a> {
                 return;
             }
         };
+        let required_by = required_by.filter(|_| goal.is_none());
+        let subject = subject(name, required_by);
         self.visit_requirements(name, version);
-        self.refuse_forbidden(name, version);
+        self.problems.extend(Problem::of_privileges(version, &subject, observed));
+        self.problems.extend(Problem::of_parameter_group(name, &subject, observed));
         if self.package_raster(version) {
             return;
         }
@@ -169,7 +172,7 @@ impl<'a> Planner<'a> {
             name: name.to_owned(),
             version: version.version.clone(),
             schema: schema.map(ToOwned::to_owned),
-            required_by: required_by.filter(|_| goal.is_none()).map(ToOwned::to_owned),
+            required_by: required_by.map(ToOwned::to_owned),
         });
     }
 
@@ -199,13 +202,8 @@ impl<'a> Planner<'a> {
             Target::Update(to) => Some(to),
             Target::Settled => None,
         };
-        // A member of `rds_extension` may update what others created.
-        let may_update = installed.owned || self.observed.rds_delegated_extensions.is_some();
-        if (target.is_some() && !may_update) || (move_to.is_some() && !installed.owned) {
-            self.problems.push(Problem::NotOwner {
-                name: name.to_owned(),
-                role: self.observed.role.clone(),
-            });
+        if target.is_some() || move_to.is_some() {
+            self.problems.extend(Problem::of_ownership(installed, self.observed));
         }
         if let Some(schema) = move_to {
             self.move_to(installed, schema);
@@ -214,7 +212,8 @@ impl<'a> Planner<'a> {
             if let Some(offered) = self.observed.offered(name).find(|offered| offered.version == to)
             {
                 self.visit_requirements(name, offered);
-                self.refuse_forbidden(name, offered);
+                let subject = subject(name, None);
+                self.problems.extend(Problem::of_privileges(offered, &subject, self.observed));
             }
             self.plan.steps.push(Step::Update {
                 name: name.to_owned(),
@@ -263,8 +262,15 @@ impl<'a> Planner<'a> {
             return;
         }
         self.ensure_schema(schema);
-        if self.observed.schemas.get(schema) == Some(&false) {
-            self.refuse_schema(&installed.name, schema);
+        let observed = self.observed;
+        if observed.schemas.get(schema) == Some(&false)
+            && !observed.is_decided_by_server(&installed.name)
+        {
+            self.problems.push(Problem::SchemaForbidden {
+                name: installed.name.clone(),
+                schema: schema.to_owned(),
+                role: observed.role.clone(),
+            });
         }
         self.plan.steps.push(Step::Move { name: installed.name.clone(), to: schema.to_owned() });
     }
@@ -300,21 +306,9 @@ impl<'a> Planner<'a> {
             (None, wanted) => {
                 let schema = wanted.unwrap_or("public");
                 self.ensure_schema(schema);
-                // A trusted extension's script runs as the superuser; an ordinary one as us.
-                if self.observed.schemas.get(schema) == Some(&false) && !version.superuser {
-                    self.refuse_schema(&version.name, schema);
-                }
                 Some(schema)
             }
         }
-    }
-
-    fn refuse_schema(&mut self, name: &str, schema: &str) {
-        self.problems.push(Problem::SchemaForbidden {
-            name: name.to_owned(),
-            schema: schema.to_owned(),
-            role: self.observed.role.clone(),
-        });
     }
 
     fn ensure_schema(&mut self, schema: &'a str) {
@@ -334,17 +328,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What the role or the parameter group would not let through.
-    fn refuse_forbidden(&mut self, name: &'a str, version: &'a Offered) {
-        self.problems.extend(Problem::of_privileges(version, self.observed));
-        if self.observed.installed(name).is_none() {
-            self.problems.extend(Problem::of_parameter_group(name, self.observed));
-        }
-    }
-
     fn refuse_read_only(&mut self) {
         if self.observed.read_only && !self.plan.steps.is_empty() {
             self.problems.push(Problem::ReadOnly { database: self.observed.database.clone() });
         }
     }
+}
+
+/// An extension, and the one that brings it in where the map does not list it.
+fn subject(name: &str, required_by: Option<&str>) -> String {
+    required_by.map_or_else(|| format!("`{name}`"), |by| format!("`{name}` (required by `{by}`)"))
 }

@@ -100,7 +100,7 @@ pub enum Problem {
         /// As the template has it.
         wanted: String,
     },
-    /// CREATE on the schema is missing.
+    /// CREATE on the schema that it shall be moved to is missing.
     #[error(
         "`{name}`: role `{role}` may not create objects in schema `{schema}`: GRANT CREATE ON SCHEMA, or ask for another `Schema`"
     )]
@@ -126,24 +126,26 @@ pub enum Problem {
     },
     /// Only a superuser may.
     #[error(
-        "`{name}` {version} may be installed by a superuser only (it is not trusted), and role \
-         `{role}` is none: use a secret of one, on RDS of a member of `rds_superuser`"
+        "{subject} {version} may be installed by a superuser only (it is not trusted), and role \
+         `{role}` is none: use a secret of one{remedy}"
     )]
     NeedsSuperuser {
-        /// The extension.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
         /// The version.
         version: String,
         /// Who we are.
         role: String,
+        /// Who else may.
+        remedy: &'static str,
     },
     /// It is trusted, but CREATE on the database is missing.
     #[error(
-        "`{name}`: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE `{database}`"
+        "{subject}: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE `{database}`"
     )]
     MayNotCreate {
-        /// The extension.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
         /// Who we are.
         role: String,
         /// Where we are.
@@ -151,13 +153,13 @@ pub enum Problem {
     },
     /// The role may create extensions, but not this one.
     #[error(
-        "`{name}`: This extension is not specified in \"rds.allowed_delegated_extensions\" (it has: \
+        "{subject}: This extension is not specified in \"rds.allowed_delegated_extensions\" (it has: \
          {delegated}), which says what role `{role}`, a member of `rds_extension`, may create: add \
          it there, or use a secret of a member of `rds_superuser`"
     )]
     NotDelegated {
-        /// The extension.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
         /// The setting.
         delegated: String,
         /// Who we are.
@@ -175,14 +177,15 @@ pub enum Problem {
     },
     /// A library is not loaded.
     #[error(
-        "`{name}` needs its library in `shared_preload_libraries` (it has: {libraries}): add it in \
-         the parameter group and reboot the instance first"
+        "{subject} needs its library in `shared_preload_libraries` (it has: {libraries}): {remedy}"
     )]
     NotPreloaded {
-        /// The extension, and its library.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
         /// The setting.
         libraries: String,
+        /// How that is done.
+        remedy: &'static str,
     },
     /// `pg_cron` lives in one database only.
     #[error(
@@ -197,21 +200,21 @@ pub enum Problem {
     },
     /// The parameter group blocks it.
     #[error(
-        "`{name}`: This extension is not specified in \"rds.allowed_extensions\" (it has: {allowed}): add it in the parameter group"
+        "{subject}: This extension is not specified in \"rds.allowed_extensions\" (it has: {allowed}): add it in the parameter group"
     )]
     NotAllowed {
-        /// The extension.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
         /// The setting.
         allowed: String,
     },
     /// The engine does not support it.
     #[error(
-        "`{name}` is not in \"rds.extensions\", the list of what this engine version supports: upgrade the engine, or leave it out"
+        "{subject} is not in \"rds.extensions\", the list of what this engine version supports: upgrade the engine, or leave it out"
     )]
     NotSupported {
-        /// The extension.
-        name: String,
+        /// The extension, and what requires it.
+        subject: String,
     },
     /// Something stays that should go.
     #[error(transparent)]

@@ -129,13 +129,8 @@ impl<'a> Ledger<'a> {
     fn refused(&self, doomed: &[&Installed], listed: &Listed<'_>) -> Vec<Problem> {
         let observed = self.observed;
         let names = || doomed.iter().map(|installed| installed.name.clone()).collect();
-        let mut problems = Vec::new();
-        for installed in doomed.iter().filter(|installed| !installed.owned) {
-            problems.push(Problem::NotOwner {
-                name: installed.name.clone(),
-                role: observed.role.clone(),
-            });
-        }
+        let mut problems: Vec<Problem> =
+            doomed.iter().filter_map(|it| Problem::of_ownership(it, observed)).collect();
         let obstacles = &observed.obstacles;
         if self.policy == RemovalPolicy::DropCascade {
             let extensions = obstacles.dependents.iter().filter_map(|it| it.extension.as_deref());

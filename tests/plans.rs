@@ -39,6 +39,10 @@ fn server() -> Value {
         offered("postgis", "unpackaged", &[]),
         offered("postgis_topology", "3.3.2", &["postgis"]),
         offered("broken", "1.0", &["nowhere"]),
+        offered("pgaudit", "1.7", &[]),
+        offered("pglogical", "2.4", &[]),
+        offered("pglogical_ticker", "1.4", &["pglogical"]),
+        offered("simple", "1.0", &[]),
         offered("Mixed", "1", &[]),
         offered("mixed", "1", &[]),
         offered("Odd\"Name", "1'0", &[]),
@@ -47,6 +51,7 @@ fn server() -> Value {
         ("postgis", "trusted", json!(false)),
         ("postgis_topology", "schema", json!("topology")),
         ("pg_cron", "schema", json!("pg_catalog")),
+        ("simple", "superuser", json!(false)),
     ] {
         for version in offered.iter_mut().filter(|version| version["name"] == name) {
             version[key] = value.clone();
@@ -69,6 +74,7 @@ fn server() -> Value {
         "available": {
             "broken": "1.0", "cube": "1.5", "earthdistance": "1.1", "hstore": "1.8",
             "Mixed": "1", "mixed": "1", "Odd\"Name": "1'0", "pgcrypto": "1.3", "pg_cron": "1.6",
+            "pgaudit": "1.7", "pglogical": "2.4", "pglogical_ticker": "1.4", "simple": "1.0",
             "plpgsql": "1.0", "postgis": "3.3.2", "postgis_topology": "3.3.2",
         },
         "offered": offered,
@@ -219,6 +225,11 @@ fn refusals() {
     };
     let hstore =
         |paths: Value| json!({ "installed": [installed("hstore", "1.8")], "paths": paths });
+    let others = || {
+        let mut hstore = installed("hstore", "1.4");
+        hstore["owned"] = json!(false);
+        hstore
+    };
     snapshot(
         "refusals",
         vec![
@@ -297,7 +308,9 @@ fn refusals() {
                 "a schema that we may not use",
                 planned(
                     json!({ "hstore": { "Schema": "ext" } }),
-                    json!({ "installed": [installed("hstore", "1.8")], "schemas": { "ext": false } }),
+                    plain(
+                        json!({ "installed": [installed("hstore", "1.8")], "schemas": { "ext": false } }),
+                    ),
                 ),
             ),
             (
@@ -305,9 +318,48 @@ fn refusals() {
                 planned(
                     json!({ "hstore": "1.8" }),
                     plain(json!({
-                        "installed": [{ "name": "hstore", "version": "1.4", "schema": "public", "relocatable": true, "owned": false }],
+                        "installed": [others()],
                         "paths": [path("hstore", "1.8", true)],
                     })),
+                ),
+            ),
+            (
+                "somebody else's, and a cloud's stand-in for a superuser",
+                planned(
+                    json!({ "hstore": { "Version": "1.8", "Schema": "ext" } }),
+                    plain(json!({
+                        "delegated": true,
+                        "schemas": { "ext": false },
+                        "installed": [others()],
+                        "paths": [path("hstore", "1.8", true)],
+                    })),
+                ),
+            ),
+            (
+                "somebody else's, and the server runs it as a superuser",
+                planned(
+                    json!({ "hstore": { "Version": "1.8", "Schema": "ext" }, "postgis": "3.3.2" }),
+                    plain(json!({
+                        "may_create": false,
+                        "privileged_extensions": "hstore, postgis",
+                        "schemas": { "ext": false, "public": true },
+                        "installed": [others()],
+                        "paths": [path("hstore", "1.8", true)],
+                    })),
+                ),
+            ),
+            (
+                "not listed by such a server",
+                planned(
+                    json!({ "postgis": "3.3.2" }),
+                    plain(json!({ "privileged_extensions": "hstore" })),
+                ),
+            ),
+            (
+                "an extension's script runs as us, and only the server knows what it creates",
+                planned(
+                    json!({ "simple": "1.0" }),
+                    plain(json!({ "may_create": false, "schemas": { "public": false } })),
                 ),
             ),
             (
@@ -351,7 +403,7 @@ fn refusals() {
                     json!({ "hstore": "1.8" }),
                     plain(json!({
                         "rds_delegated_extensions": "",
-                        "installed": [{ "name": "hstore", "version": "1.4", "schema": "public", "relocatable": true, "owned": false }],
+                        "installed": [others()],
                         "paths": [path("hstore", "1.8", true)],
                     })),
                 ),
@@ -361,6 +413,24 @@ fn refusals() {
                 planned(
                     json!({ "pg_cron": "1.6" }),
                     json!({ "libraries": "pg_stat_statements, auto_explain" }),
+                ),
+            ),
+            (
+                "a library that is not loaded on RDS",
+                planned(
+                    json!({ "pg_cron": "1.6" }),
+                    json!({ "libraries": "rdsutils", "rds_extensions": "pg_cron" }),
+                ),
+            ),
+            (
+                "a library of a requirement",
+                planned(json!({ "pglogical_ticker": "1.4" }), json!({ "libraries": "" })),
+            ),
+            (
+                "libraries with folders and endings",
+                planned(
+                    json!({ "pg_cron": "1.6", "pglogical": "2.4", "pgaudit": "1.7" }),
+                    json!({ "libraries": "$libdir/pg_cron, pglogical.so,\"/usr/lib/postgresql/15/lib/pgaudit.so\"" }),
                 ),
             ),
             (

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use support::answer::Answer;
 use support::cluster::Cluster;
 use support::database::Database;
+use support::private;
+use support::resource::Resource;
 use support::stage::{SECRET, Stage};
 
 /// A stage whose role is no superuser, and a member of this one.
@@ -73,8 +75,81 @@ fn a_member_of_rds_superuser_is_let_through() {
 }
 
 #[test]
+fn of_what_others_own_the_server_decides() {
+    let stage = member_of("rds_superuser");
+    stage.database.set("\"rds.extensions\"", "hstore");
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.4'; CREATE SCHEMA ext");
+    let words = ["42501", "must be owner of extension hstore"];
+    refused(&stage, &json!({ "hstore": "1.7" }), &words);
+    let words = ["42501", "permission denied for schema ext"];
+    refused(&stage, &json!({ "hstore": { "Schema": "ext" } }), &words);
+}
+
+/// A server that runs statements about some extensions as its first superuser, who then owns them:
+/// so does RDS for members of `rds_superuser`.
+fn elevating(extensions: &str) -> Option<(private::Cluster, Stage)> {
+    let listed = format!("extwlist.extensions={extensions}");
+    let settings = ["session_preload_libraries=pgextwlist", &listed];
+    let cluster = private::Cluster::of_library("pgextwlist", &settings)?;
+    let database = Database::at(cluster.server, "app");
+    let roots = database.server.ca.clone();
+    Some((cluster, Stage::with(database, &[("PGSSLROOTCERT", roots)])))
+}
+
+#[test]
+fn what_a_clouds_own_role_owns_is_updated_and_dropped() {
+    let Some((_cluster, stage)) = elevating("hstore,clan,clan_child") else { return };
+    stage.database.query("CREATE ROLE rds_superuser");
+    stage.database.set("\"rds.extensions\"", "hstore, clan, clan_child");
+    let role = stage.database.role("of a deployer", "IN ROLE rds_superuser");
+    stage.credentials(&role, "of a deployer");
+    stage.database.query(&format!(
+        "GRANT CREATE ON DATABASE app TO {role};
+         CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0'"
+    ));
+    let answer = stage.create(&json!({ "clan": "1.1" })).succeeded();
+    let family = "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1 (with clan)";
+    assert_eq!(answer.data("Changes"), family);
+
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.4" })).succeeded();
+    it.update(&json!({ "hstore": "1.7" })).succeeded();
+    let owners = "SELECT string_agg(DISTINCT extowner::regrole::text, ', ') FROM pg_extension";
+    assert_eq!(stage.database.value(owners), "postgres", "not ours");
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "clan 1.1, clan_child 1.1");
+}
+
+#[test]
+fn what_a_list_of_the_servers_lets_anybody_create() {
+    let Some((_cluster, stage)) = elevating("hstore,pageinspect") else { return };
+    let role = stage.database.role("of a deployer", "");
+    stage.credentials(&role, "of a deployer");
+    stage.create(&json!({ "pageinspect": "1.7", "hstore": "1.4" })).succeeded();
+    stage.create(&json!({ "pageinspect": "1.8", "hstore": "1.7" })).succeeded();
+    refused(&stage, &json!({ "pg_buffercache": "" }), &["`pg_buffercache`", "superuser only"]);
+    let words = ["`citext`", "may not create extensions here"];
+    refused(&stage, &json!({ "citext": "" }), &words);
+}
+
+#[test]
+fn a_role_that_may_not_see_the_settings_of_pg_cron() {
+    let settings = ["shared_preload_libraries=pg_cron", "cron.database_name=postgres"];
+    let Some(cluster) = private::Cluster::of_library("pg_cron", &settings) else { return };
+    let database = Database::at(cluster.server, "app");
+    let roots = database.server.ca.clone();
+    let stage = Stage::with(database, &[("PGSSLROOTCERT", roots)]);
+    refused(&stage, &json!({ "pg_cron": "" }), &["`pg_cron`", "database `postgres`"]);
+    let role = stage.database.role("of a deployer", "");
+    stage.credentials(&role, "of a deployer");
+    stage.database.query(&format!("GRANT CREATE ON DATABASE app TO {role}"));
+    stage.create(&json!({ "hstore": "1.7" })).succeeded();
+}
+
+#[test]
 fn a_library_that_the_parameter_group_does_not_load() {
     let stage = Stage::new();
+    stage.database.set("\"rds.extensions\"", "pglogical");
     let words = ["`pglogical`", "`shared_preload_libraries`", "reboot the instance first"];
     refused(&stage, &json!({ "pglogical": "" }), &words);
 }

@@ -19,9 +19,28 @@ pub struct Cluster {
 impl Cluster {
     /// A new one with the binaries of the server that `make test` started, and its extensions.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with these settings, `name=value`; `None` where the server has no such library.
+    pub fn of_library(library: &str, settings: &[&str]) -> Option<Self> {
+        let found = server().connect("postgres").value(&format!(
+            "SELECT pg_stat_file(setting || '/{library}.so', true) IS NULL
+             FROM pg_config WHERE name = 'PKGLIBDIR'"
+        ));
+        if found == "t" {
+            println!("skipped: this server has no library {library}");
+            return None;
+        }
+        Some(Self::with(settings))
+    }
+
+    fn with(settings: &[&str]) -> Self {
         let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/postgres.py");
         let mut child = Command::new("python3")
-            .args([tool, "run", "--bin", &server().bin, "--", "sh", "-c", SCRIPT])
+            .args([tool, "run", "--bin", &server().bin])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .args(["--", "sh", "-c", SCRIPT])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
