@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
+use crate::hidden;
 use crate::json::{self, Object};
 
 /// The envelope of an event. What is missing is empty: judging it is `request`'s work.
@@ -93,8 +94,10 @@ pub enum RefusedUrl {
 }
 
 impl ResponseUrl {
-    /// Accepts `https`, and plain `http` only to a loopback address.
+    /// Accepts `https`, and plain `http` only to a loopback address. It is hidden from now on.
     pub fn new(text: &str) -> Result<Self, RefusedUrl> {
+        hidden::hide(text);
+        hidden::hide(text.split_once('?').map_or("", |(_, query)| query));
         let url = Url::parse(text).map_err(|_| RefusedUrl::Malformed)?;
         let loopback = match url.host_str() {
             Some("localhost") => true,

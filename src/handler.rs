@@ -26,7 +26,7 @@ use crate::token::Signer;
 use crate::trust::Trust;
 use crate::visit::{Visitor, read_target};
 use crate::watchdog::Watchdog;
-use crate::{identity, log, reference};
+use crate::{hidden, identity, log, reference};
 
 /// The clients that outlive a request.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ impl Handler {
         payload: Box<RawValue>,
         context: Context,
     ) -> Result<Value, Diagnostic> {
+        hidden::forget();
         let event = Event::read(payload.get());
         let budget = budget(&event, &context);
         let log_stream = context.env_config.log_stream.clone();

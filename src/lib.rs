@@ -33,6 +33,7 @@ pub mod failure;
 pub mod family;
 pub mod forbidden;
 pub mod handler;
+pub mod hidden;
 pub mod http;
 pub mod identity;
 pub mod job;

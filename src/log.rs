@@ -1,7 +1,7 @@
 //! What the log says: one JSON object a line on standard output.
 //!
 //! A failure is logged once, where it is handled. No line holds a password, a token, a
-//! `ResponseURL` or the text of a secret.
+//! `ResponseURL` or the text of a secret, and none is longer than 256 KB.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,9 @@ use std::time::SystemTime;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::json;
+
+use crate::hidden::scrubbed;
+use crate::words::longest_start;
 
 /// Logs what an operator wants to read of a run that goes well.
 pub fn info(message: &str) {
@@ -36,6 +39,20 @@ pub fn fall_silent() {
     SILENT.store(true, Ordering::SeqCst);
 }
 
+/// The longest line: what `CloudWatch` takes, in bytes.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// The line of a message, which is cut where the line would be too long.
+fn within(message: &str, line: impl Fn(&str) -> String) -> String {
+    let whole = line(message);
+    if whole.len() <= MOST_BYTES {
+        return whole;
+    }
+    let cut = |start: &str| line(&format!("{start}..."));
+    let start = &message[..message.floor_char_boundary(MOST_BYTES)];
+    cut(longest_start(start, |start| cut(start).len() <= MOST_BYTES))
+}
+
 static SILENT: AtomicBool = AtomicBool::new(false);
 
 fn line(level: &str, database: Option<&str>, message: &str) {
@@ -44,10 +61,13 @@ fn line(level: &str, database: Option<&str>, message: &str) {
     }
     let timestamp =
         DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap_or_else(|_| String::new());
-    let mut object = json!({ "timestamp": timestamp, "level": level, "message": message });
-    if let Some(database) = database {
-        object["database"] = json!(database);
-    }
+    let line = |message: &str| {
+        let mut object = json!({ "timestamp": timestamp, "level": level, "message": message });
+        if let Some(database) = database {
+            object["database"] = json!(scrubbed(database));
+        }
+        format!("{object}\n")
+    };
     // A log that cannot be written is no reason to fail a deployment.
-    let _ = writeln!(std::io::stdout().lock(), "{object}");
+    let _ = std::io::stdout().lock().write_all(within(&scrubbed(message), line).as_bytes());
 }

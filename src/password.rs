@@ -2,13 +2,16 @@
 
 use std::fmt::{self, Debug, Formatter};
 
+use crate::hidden;
+
 /// A password. Nothing prints it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Of a text: a secret's, or a signed token.
+    /// Of a text: a secret's, or a signed token. It is hidden from now on.
     pub fn new(text: String) -> Self {
+        hidden::hide(&text);
         Self(text)
     }
 

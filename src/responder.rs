@@ -14,7 +14,7 @@ use crate::event::{Event, ResponseUrl};
 use crate::json::Object;
 use crate::response::{MOST_BYTES, Outcome, document};
 use crate::words::chain;
-use crate::{delivery, identity, log};
+use crate::{delivery, hidden, identity, log};
 
 /// The `errorType` of a record that is not ours.
 const NOT_OURS: &str = "NotOurs";
@@ -39,6 +39,7 @@ impl Responder {
         record: Box<RawValue>,
         context: Context,
     ) -> Result<Value, Diagnostic> {
+        hidden::forget();
         let record = Object::read(record.get());
         let (event, url) = ours(&record).map_err(|why| {
             log::error(&format!("refused a record: {why}"));

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::event::Event;
+use crate::hidden::scrubbed;
 use crate::report::Data;
+use crate::words::longest_start;
 
 /// The most bytes that `CloudFormation` reads; one more and the reason is lost.
 pub const MOST_BYTES: usize = 4096;
@@ -50,6 +52,7 @@ pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
         Ok(success) => ("SUCCESS", &success.reason, success.data.as_ref()),
         Err(reason) => ("FAILED", reason, None),
     };
+    let reason = &scrubbed(reason);
     let place = format!(" ({log})");
     let mut document = Document {
         status,
@@ -92,14 +95,12 @@ fn shorten(document: &mut Document, text: &str, set: impl Fn(&mut Document, Stri
     if length(document) <= MOST_BYTES {
         return;
     }
-    let ends: Vec<usize> = text.char_indices().map(|(index, _)| index).collect();
-    // The longest prefix that fits; none does if other parts are too long, then nothing is left.
-    let fitting = ends.partition_point(|end| {
-        set(document, format!("{}...", &text[..*end]));
+    // None fits if other parts are too long: then nothing is left of it.
+    let start = longest_start(text, |start| {
+        set(document, format!("{start}..."));
         length(document) <= MOST_BYTES
     });
-    let end = fitting.checked_sub(1).map_or(0, |last| ends[last]);
-    set(document, format!("{}...", &text[..end]));
+    set(document, format!("{start}..."));
 }
 
 fn length(document: &Document) -> usize {

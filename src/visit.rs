@@ -11,7 +11,6 @@ use crate::budget::{Backoff, Budget};
 use crate::connection::Connection;
 use crate::error::{Error, InDatabase};
 use crate::job::Job;
-use crate::log;
 use crate::observed::Offered;
 use crate::patience::Patience;
 use crate::plan::{self, Plan};
@@ -23,6 +22,7 @@ use crate::target::{self, Login, Target};
 use crate::token::Signer;
 use crate::trust::Trust;
 use crate::words::chain;
+use crate::{hidden, log};
 
 /// What every visit of a request needs.
 #[derive(Debug)]
@@ -216,7 +216,12 @@ impl Visitor<'_> {
             }
         };
         let (patience, budget) = (self.patience, self.budget);
-        Connection::open(target, database, password, self.trust, patience, budget).await
+        let names = [database, target.username.as_str()];
+        names.into_iter().for_each(hidden::hide_name);
+        let opened =
+            Connection::open(target, database, password, self.trust, patience, budget).await?;
+        names.into_iter().for_each(hidden::reveal_name);
+        Ok(opened)
     }
 }
 

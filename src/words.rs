@@ -32,6 +32,20 @@ pub fn server_said(error: &DbError) -> String {
     format!("SQLSTATE {}: {}{detail}{hint}", error.code().code(), error.message())
 }
 
+/// Whether a text of the template's may be repeated where it is refused: a dynamic reference puts a
+/// secret's text into a property, and that is no such word as a rule.
+pub fn is_word(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.*-".contains(&byte);
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// The longest start of a text that fits, ending on a character.
+pub(crate) fn longest_start(text: &str, mut fits: impl FnMut(&str) -> bool) -> &str {
+    let ends: Vec<usize> = text.char_indices().map(|(index, _)| index).collect();
+    let fitting = ends.partition_point(|end| fits(&text[..*end]));
+    &text[..fitting.checked_sub(1).map_or(0, |last| ends[last])]
+}
+
 /// `` `a`, `b` ``, or `nothing`; long lists end early.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 12;

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::stage::Stage;
+use support::stage::{self, Stage};
 
 #[test]
 fn names_and_versions_that_try_to_be_sql() {
@@ -51,6 +51,51 @@ fn a_long_error_of_many_bytes_is_cut_on_a_character() {
     }
     stage.refuse("hstore", "RAISE EXCEPTION 'why' USING DETAIL = repeat('d', 5000), HINT = 'how'");
     stage.create(&json!({ "hstore": "1.7" })).failed(&["why", "ddd"]);
+}
+
+#[test]
+fn no_line_of_the_log_is_longer_than_cloudwatch_takes() {
+    let stage = Stage::new();
+    for (text, count) in [("ü", 200_000), ("\u{1}", 100_000), ("🐘\"\\", 60_000)] {
+        let stage = Stage::new();
+        let text = text.replace('\\', "\\\\");
+        let message = format!("repeat(E'{text}', {count})");
+        stage.refuse("hstore", &format!("RAISE EXCEPTION USING MESSAGE = {message}"));
+        let answer = stage.create(&json!({ "hstore": "1.7" })).failed(&["P0001"]);
+        let longest = answer.log.iter().max_by_key(|message| message.len()).expect("a line");
+        assert!(longest.len() > 40_000 && longest.ends_with("..."), "{}", longest.len());
+        let output = stage.function.output();
+        let lines = output.lines().map(|line| line.len() + 1);
+        let most = lines.max().expect("a line");
+        assert!((262_100..=262_144).contains(&most), "{most}");
+    }
+    stage.create(&json!({ "hstore": "1.7" })).succeeded();
+}
+
+#[test]
+fn a_password_that_the_server_repeats_is_told_to_nobody() {
+    let stage = Stage::new();
+    let password = "hunter2 \"'\\ 🐘\n\u{1} of";
+    let role = stage.database.role(password, "SUPERUSER");
+    stage.credentials(&role, password);
+    let quoted = password.replace('\'', "''");
+    for part in ["MESSAGE", "DETAIL", "HINT"] {
+        let stage_of = |what: &str| format!("RAISE EXCEPTION USING {what} = 'no: {quoted}, no'");
+        stage.refuse("hstore", &stage_of(part));
+        let answer = stage.create(&json!({ "hstore": "1.7" })).failed(&["no: (hidden), no"]);
+        assert!(answer.log.iter().any(|line| line.contains("no: (hidden), no")), "{answer:#?}");
+        stage.database.query("DROP EVENT TRIGGER refuse; DROP FUNCTION public.refuse()");
+    }
+    // Of a version of the secret that was rejected, too: it may be another server's.
+    stage.secrets.put(
+        stage::SECRET,
+        "AWSCURRENT",
+        stage.secret_of(&role, "an older password").to_string(),
+    );
+    stage.secrets.put(stage::SECRET, "AWSPENDING", stage.secret_of(&role, password).to_string());
+    stage.plant("an older password");
+    stage.refuse("hstore", "RAISE EXCEPTION 'an older password, short'");
+    stage.create(&json!({ "hstore": "1.7" })).failed(&["(hidden), short"]);
 }
 
 #[test]
