@@ -112,10 +112,13 @@ impl Trust {
             return Ok(Vec::new());
         }
         let mut roots = of_text("RDS", rds(whom.region.as_deref()))?;
-        roots.extend(amazon()?);
         roots.extend(of_text("SslRootCert", whom.extra.as_deref().unwrap_or_default())?);
-        if let Some(path) = &self.ssl_cert_file {
-            roots.extend(of_file("SSL_CERT_FILE", path)?);
+        // Public authorities certify anybody's name: without a look at the name they prove nothing.
+        if whom.mode == SslMode::VerifyFull {
+            roots.extend(amazon()?);
+            if let Some(path) = &self.ssl_cert_file {
+                roots.extend(of_file("SSL_CERT_FILE", path)?);
+            }
         }
         if let Some(path) = &self.pg_ssl_root_cert {
             roots.extend(of_file("PGSSLROOTCERT", path)?);
@@ -200,6 +203,23 @@ mod tests {
     #[test]
     fn amazon_has_five_roots() {
         assert_eq!(amazon().map(|roots| roots.len()).ok(), Some(5));
+    }
+
+    #[test]
+    fn no_public_authority_is_trusted_without_the_name() {
+        let file = std::env::temp_dir().join(format!("public-{}.pem", std::process::id()));
+        std::fs::write(&file, AMAZON).expect("a file of roots");
+        let public = Trust { ssl_cert_file: Some(file.clone()), ..Trust::default() };
+        let own = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
+        let count = |trust: &Trust, mode, extra: Option<&str>| {
+            let region = Some("eu-west-1".to_owned());
+            let whom = Whom { mode, region, extra: extra.map(str::to_owned) };
+            trust.roots(&whom).map(|roots| roots.len()).expect("all of them can be read")
+        };
+        assert_eq!(count(&public, SslMode::VerifyFull, None), 3 + 5 + 5);
+        assert_eq!(count(&public, SslMode::VerifyCa, None), 3);
+        assert_eq!(count(&own, SslMode::VerifyCa, Some(AMAZON)), 3 + 5 + 5, "the user's own");
+        std::fs::remove_file(file).expect("to take it away");
     }
 
     #[test]
