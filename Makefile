@@ -11,7 +11,7 @@ FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
-	--test databases --test connections --test iam --test reference --test network --test rds --test tls \
+	--test databases --test connections --test iam --test reference --test network --test rds --test tls --test rogue \
 	--test removal --test sharing --test leaving --test families --test rehearsals --test obstacles
 TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json

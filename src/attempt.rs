@@ -106,6 +106,12 @@ const NOT_UP: &str = "see that the server is up, and listens on that port";
 const NO_WAY: &str = "the server asks for a way to log in that this function does not have: let \
      pg_hba.conf ask this role for `scram-sha-256`, `md5` or `password`";
 
+const NOT_BOUND: &str = "the server asked for the password in a way in which it could be passed on \
+     (not by SCRAM with channel binding), so nothing was sent: put the host into the secret and \
+     leave `Host`, `Port`, `SslRootCert` and `SslMode` out, or have the host added to \
+     `AllowedHosts`, a parameter of the function's stack (its variable ALLOWED_HOSTS), which counts \
+     under `verify-full` without `SslRootCert`";
+
 const EXPIRED: &str = "the server's certificate has expired: renew it (on RDS: give the instance \
      a certificate authority that is still valid, `CACertificateIdentifier`)";
 const WRONG_NAME: &str = "the server's certificate does not name this host: use a name that it \
@@ -141,6 +147,8 @@ pub fn judged(
             })
         } else if fails("server does not support TLS") {
             refused("turn TLS on there, or, on a network that you trust, use `SslMode: disable`")
+        } else if fails("server did not use channel binding") {
+            refused(NOT_BOUND)
         } else if fails("SCRAM verification error") {
             refused("see that the host is right: another server may have answered")
         } else if fails("SCRAM iteration count") {

@@ -162,6 +162,7 @@ fn config(target: &Target, database: &str, password: &Password) -> Config {
         .dbname(database)
         .application_name(env!("CARGO_PKG_NAME"))
         .connect_timeout(ATTEMPT)
+        .channel_binding(target.channel_binding)
         .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
     config
 }

@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Secret(#[from] secret::Error),
     /// The operator or the author: who is the server?
-    #[error("{}", numbered("the server is not known", .0))]
+    #[error("{}", numbered("cannot connect", .0))]
     Target(Vec<target::Problem>),
     /// The operator can mend it: IAM.
     #[error(transparent)]
@@ -110,7 +110,10 @@ impl Error {
     /// can be reached.
     pub fn is_gone(&self) -> bool {
         match self {
-            Self::Secret(_) | Self::Target(_) => true,
+            Self::Secret(_) => true,
+            Self::Target(problems) => {
+                !problems.iter().any(|problem| matches!(problem, target::Problem::NotAllowed(_)))
+            }
             Self::Connection(attempt::Error::GaveUp { gone, .. }) => *gone,
             _ => self.is_closed(),
         }

@@ -98,7 +98,8 @@ impl Handler {
             reference::add(&mut request, reference.map_err(Error::of_reference)?);
         }
         let budget = answer.budget;
-        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
+        let target =
+            read_target(&self.secrets, &self.trust, &request.place, Stage::Current, budget).await?;
         let issued = identity::issued(logical_id, &target.host, target.port);
         answer.progress.identified(issued.clone());
         let physical_id = match &event.physical_resource_id {
@@ -157,7 +158,8 @@ impl Handler {
 
     async fn dropped(&self, request: &Request, answer: &Answer) -> Result<Vec<Report>, Error> {
         let budget = answer.budget.hurried(SECRET_PATIENCE);
-        let target = read_target(&self.secrets, &request.place, Stage::Current, budget).await?;
+        let target =
+            read_target(&self.secrets, &self.trust, &request.place, Stage::Current, budget).await?;
         let visitor = self.visitor(request, &request.place, target, answer);
         Visitor { patience: Patience::SHORT, ..visitor }.leave().await
     }
@@ -251,7 +253,8 @@ impl Handler {
             databases: Databases::TheSecrets,
             ..request.place.clone()
         };
-        let target = read_target(&self.secrets, &place, Stage::Current, answer.budget).await?;
+        let target =
+            read_target(&self.secrets, &self.trust, &place, Stage::Current, answer.budget).await?;
         self.visitor(request, &place, target, answer).extensions().await
     }
 }

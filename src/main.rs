@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use cfn_postgres_extensions::handler::Handler;
 use cfn_postgres_extensions::responder::Responder;
+use cfn_postgres_extensions::target::AllowedHosts;
 use cfn_postgres_extensions::token::Signer;
 use cfn_postgres_extensions::trust::Trust;
 use cfn_postgres_extensions::{aws, http, log, words};
@@ -22,6 +23,7 @@ fn main() -> Result<(), lambda_runtime::Error> {
         ssl_cert_file: variable("SSL_CERT_FILE").map(PathBuf::from),
         pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
         region: aws::region(&variable),
+        allowed_hosts: AllowedHosts::new(&variable("ALLOWED_HOSTS").unwrap_or_default()),
         ..Trust::default()
     };
     skip_system_bundle();

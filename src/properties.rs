@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         if authentication == Authentication::Iam && ssl_mode == SslMode::Disable {
             self.problems.push(Problem::NeedsTls);
         }
-        Place {
+        let place = Place {
             is_reference: false,
             secret,
             authentication,
@@ -125,7 +125,14 @@ impl<'a> Reader<'a> {
             databases: self.databases(),
             ssl_mode,
             ssl_root_cert: self.pem("SslRootCert"),
+        };
+        if authentication == Authentication::Password
+            && ssl_mode == SslMode::Disable
+            && (place.host.is_some() || place.port.is_some())
+        {
+            self.problems.push(Problem::InTheClear);
         }
+        place
     }
 
     fn databases(&mut self) -> Databases {

@@ -186,6 +186,12 @@ pub enum Problem {
     /// RDS takes a token over TLS only.
     #[error("`Authentication: IAM` needs TLS: leave `SslMode: disable` out")]
     NeedsTls,
+    /// Nothing could be bound to a server of the template's choice.
+    #[error(
+        "`SslMode: disable` does not go with `Host` or `Port`: a password that goes where the \
+         template says needs TLS; leave `SslMode` out, or put host and port into the secret"
+    )]
+    InTheClear,
     /// A number where a version must be.
     #[error(
         "the version of `{0}` is a number, which has lost its zeros (`1.10` became `1.1`): put it in quotes"

@@ -94,7 +94,7 @@ impl Visitor<'_> {
     /// and to be of any use.
     async fn version(&self, stage: Stage) -> Result<Option<Target>, Error> {
         use secret::Error::{Refused, Unusable};
-        match read_target(self.secrets, self.place, stage, self.budget).await {
+        match read_target(self.secrets, self.trust, self.place, stage, self.budget).await {
             Ok(target) => Ok(Some(target)),
             Err(Error::Secret(Refused { .. } | Unusable { .. }) | Error::Target(_))
                 if stage != Stage::Current =>

@@ -1,5 +1,7 @@
 //! Which server, with which credentials: the template's word before the secret's.
 
+use tokio_postgres::config::ChannelBinding;
+
 use crate::password::Password;
 use crate::request::{Authentication, Place, SslMode};
 use crate::secret::Credentials;
@@ -9,6 +11,9 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// The database that every server has.
 const DEFAULT_DATABASE: &str = "postgres";
+
+/// The longest name that DNS knows.
+const LONGEST_HOST: usize = 253;
 
 /// A server and everything needed to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,9 @@ pub struct Target {
     pub ssl_mode: SslMode,
     /// Extra roots to trust, as PEM text.
     pub ssl_root_cert: Option<String>,
+    /// `Require`: only SCRAM that is bound to the TLS connection may be spoken, since it gives a
+    /// server nothing that it could use elsewhere.
+    pub channel_binding: ChannelBinding,
 }
 
 /// What the server is shown to let us in.
@@ -38,7 +46,36 @@ pub enum Login {
     Iam,
 }
 
-/// What neither the template nor the secret says.
+/// The hosts that the operator of the function allows: its environment variable `ALLOWED_HOSTS`.
+#[derive(Debug, Clone, Default)]
+pub struct AllowedHosts {
+    /// The function connects to no others.
+    only: bool,
+    /// In lower case: `.example.com` is the end of a name, `example.com` also the name itself.
+    entries: Vec<String>,
+}
+
+impl AllowedHosts {
+    /// Reads the variable's text: entries with commas between them, `only:` before them or not.
+    pub fn new(text: &str) -> Self {
+        let list = text.trim().strip_prefix("only:");
+        let entries =
+            list.unwrap_or(text).split(',').map(|entry| entry.trim().to_ascii_lowercase());
+        Self { only: list.is_some(), entries: entries.filter(|entry| !entry.is_empty()).collect() }
+    }
+
+    fn has(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.entries.iter().any(|entry| {
+            let rest = host.strip_suffix(entry.as_str());
+            rest.is_some_and(|rest| {
+                rest.is_empty() || rest.ends_with('.') || entry.starts_with('.')
+            })
+        })
+    }
+}
+
+/// What neither the template nor the secret says, or what they may not say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// No host.
@@ -47,6 +84,13 @@ pub enum Problem {
          manages itself, or one whose attachment is deleted, holds no host)"
     )]
     NoHost,
+    /// A host that the operator does not allow.
+    #[error(
+        "this function may not connect to `{0}`: name a host that its environment variable \
+         ALLOWED_HOSTS lists, or have this one added to the parameter `AllowedHosts` of the \
+         function's stack"
+    )]
+    NotAllowed(String),
     /// A host that cannot be one.
     #[error("`Host` must be the DNS name or the address of a server, not a path or a list")]
     BadHost,
@@ -71,7 +115,11 @@ pub enum Problem {
 ///
 /// # Errors
 /// Everything that is missing.
-pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Problem>> {
+pub fn resolve(
+    place: &Place,
+    credentials: Credentials,
+    allowed: &AllowedHosts,
+) -> Result<Target, Vec<Problem>> {
     let mut problems = Vec::new();
     let host = place.host.clone().or(credentials.host);
     let lacks = |problem, name| {
@@ -79,8 +127,9 @@ pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Pr
     };
     match &host {
         None => problems.push(lacks(Problem::NoHost, "host")),
-        Some(host) if host.contains(['/', ',', ' ']) => {
-            problems.push(lacks(Problem::BadHost, "host"));
+        Some(host) if !is_host(host) => problems.push(lacks(Problem::BadHost, "host")),
+        Some(host) if allowed.only && !allowed.has(host) => {
+            problems.push(Problem::NotAllowed(host.clone()));
         }
         Some(_) => {}
     }
@@ -105,6 +154,7 @@ pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Pr
     }
     match (host, username, login) {
         (Some(host), Some(username), Some(login)) if problems.is_empty() => Ok(Target {
+            channel_binding: channel_binding(place, &host, allowed),
             host,
             port,
             username,
@@ -114,5 +164,50 @@ pub fn resolve(place: &Place, credentials: Credentials) -> Result<Target, Vec<Pr
             ssl_root_cert: place.ssl_root_cert.clone(),
         }),
         _ => Err(problems),
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    text.len() <= LONGEST_HOST && text.bytes().all(fits)
+}
+
+/// A password goes where the secret says. Where the template says where, by a host, a port, a root
+/// or a certificate that proves less, it must be of no use to whoever answers there, unless the
+/// server proves to be one that the operator allows. A token is signed for its host anyway.
+fn channel_binding(place: &Place, host: &str, allowed: &AllowedHosts) -> ChannelBinding {
+    let says_where = place.host.is_some()
+        || place.port.is_some()
+        || place.ssl_root_cert.is_some()
+        || matches!(place.ssl_mode, SslMode::VerifyCa | SslMode::Require);
+    let is_proven = place.ssl_mode == SslMode::VerifyFull && place.ssl_root_cert.is_none();
+    if place.authentication == Authentication::Password
+        && says_where
+        && !(is_proven && allowed.has(host))
+    {
+        ChannelBinding::Require
+    } else {
+        ChannelBinding::Prefer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowed_host_is_named_or_ends_like_an_entry() {
+        let allowed = AllowedHosts::new(" .rds.amazonaws.com, Example.com ,,10.0.0.5");
+        for host in ["db.x.rds.amazonaws.com", "example.com", "DB.EXAMPLE.com", "10.0.0.5"] {
+            assert!(allowed.has(host), "{host}");
+        }
+        for host in ["rds.amazonaws.com", "evilexample.com", "example.com.evil", "10.0.0.50", ""] {
+            assert!(!allowed.has(host), "{host}");
+        }
+        for nothing in ["", " ", ",", "only:"] {
+            assert!(!AllowedHosts::new(nothing).has("example.com"), "`{nothing}`");
+        }
+        assert!(AllowedHosts::new("only: example.com").has("example.com"));
+        assert!(AllowedHosts::new("only:").only && !allowed.only);
     }
 }

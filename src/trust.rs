@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use native_tls::{Certificate, TlsConnector};
 
 use crate::request::SslMode;
+use crate::target::AllowedHosts;
 
 /// The roots of RDS, grouped by region.
 const RDS: &str = include_str!("../certs/rds.pem");
@@ -24,6 +25,8 @@ pub struct Trust {
     pub pg_ssl_root_cert: Option<PathBuf>,
     /// `AWS_REGION`: whose RDS roots are read when the host does not say.
     pub region: Option<String>,
+    /// `ALLOWED_HOSTS`.
+    pub allowed_hosts: AllowedHosts,
     /// What was made of all that for the database.
     pub kept: Kept,
 }

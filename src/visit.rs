@@ -231,6 +231,7 @@ impl Visitor<'_> {
 /// The secret cannot be read, or something is missing.
 pub async fn read_target(
     secrets: &aws_sdk_secretsmanager::Client,
+    trust: &Trust,
     place: &Place,
     stage: Stage,
     budget: Budget,
@@ -239,7 +240,7 @@ pub async fn read_target(
         Some(secret) => secret::read(secrets, secret, stage, budget).await?,
         None => Credentials::default(),
     };
-    target::resolve(place, credentials).map_err(Error::Target)
+    target::resolve(place, credentials, &trust.allowed_hosts).map_err(Error::Target)
 }
 
 /// Says of a database that was only looked at what it holds.

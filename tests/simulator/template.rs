@@ -192,6 +192,7 @@ impl Template {
             properties["DBSecret"] = json!(SECRETS[Server::A as usize]);
             properties["Host"] = json!(host);
             properties["Port"] = json!(port.to_string());
+            properties["SslMode"] = json!("require");
         }
         match self.flaw {
             Some(Flaw::UnknownProperty) => properties["Pluginsmap"] = json!({}),

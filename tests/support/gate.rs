@@ -17,7 +17,7 @@ use super::database::server;
 use super::token::Expected;
 
 /// The protocol's number of a request for TLS.
-const TLS_PLEASE: u32 = 80_877_103;
+pub const TLS_PLEASE: u32 = 80_877_103;
 /// The protocol's version 3.0.
 const VERSION: u32 = 196_608;
 
@@ -71,19 +71,12 @@ impl Gate {
     }
 
     fn with(pem: &str, expected: Expected) -> Self {
-        let start = pem.find("-----BEGIN CERTIFICATE").expect("a certificate");
-        let (key, ca) = pem.split_at(start);
-        let identity = Identity::from_pkcs8(ca.as_bytes(), key.as_bytes());
-        let tls = native_tls::TlsAcceptor::new(identity.expect("an identity")).expect("TLS");
+        let (tls, ca) = acceptor(pem);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(Mutex::new(State::default()));
-        let door = Door {
-            tls: tls.into(),
-            state: Arc::clone(&state),
-            expected: Expected { port, ..expected },
-        };
+        let door = Door { tls, state: Arc::clone(&state), expected: Expected { port, ..expected } };
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
@@ -95,7 +88,7 @@ impl Gate {
                 }
             });
         });
-        Self { port, ca: ca.to_owned(), state }
+        Self { port, ca, state }
     }
 
     /// Turns the next ones away, as RDS does while a grant has not taken effect.
@@ -161,7 +154,7 @@ impl Door {
 }
 
 /// The first packet: its number, and all of it.
-async fn startup(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(u32, Vec<u8>)> {
+pub async fn startup(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(u32, Vec<u8>)> {
     let rest = body(stream).await?;
     let code = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]);
     let length = u32::try_from(rest.len() + 4).expect("a short packet");
@@ -176,7 +169,8 @@ async fn body(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>>
     Ok(body)
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+/// A message of this kind.
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short message");
     [&[kind], length.to_be_bytes().as_slice(), body].concat()
 }
@@ -190,8 +184,17 @@ fn parameters(packet: &[u8]) -> BTreeMap<String, String> {
     words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
+/// TLS with this key and certificate, and the certificate.
+pub fn acceptor(pem: &str) -> (TlsAcceptor, String) {
+    let start = pem.find("-----BEGIN CERTIFICATE").expect("a certificate");
+    let (key, ca) = pem.split_at(start);
+    let identity = Identity::from_pkcs8(ca.as_bytes(), key.as_bytes());
+    let tls = native_tls::TlsAcceptor::new(identity.expect("an identity")).expect("TLS");
+    (tls.into(), ca.to_owned())
+}
+
 /// A key and a certificate for localhost, its own authority.
-fn certificate() -> String {
+pub fn certificate() -> String {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext"])

@@ -14,6 +14,7 @@
 //! - [`several`]: several databases on one server.
 //! - [`proxy`]: a bad network between any two of them.
 //! - [`resource`]: a resource of a stack's, from its Create to its Delete.
+//! - [`rogue`]: a server that wants a password which is not its own.
 //! - [`sandbox`]: a function that can be killed, frozen and gagged.
 //! - [`trouble`]: a stage with a bad network before its database.
 #![allow(
@@ -32,6 +33,7 @@ pub mod lambda;
 pub mod private;
 pub mod proxy;
 pub mod resource;
+pub mod rogue;
 pub mod sandbox;
 pub mod secrets;
 pub mod several;
