@@ -84,7 +84,9 @@ SELECT jsonb_build_object(
     'schemas', coalesce((
         SELECT jsonb_object_agg(nspname, has_schema_privilege(oid, 'CREATE'))
         FROM pg_namespace
-        WHERE nspname = 'public' OR given.document -> 'schemas' ? nspname::text), '{}'),
+        WHERE nspname = 'public' OR given.document -> 'schemas' ? nspname::text
+           -- Those that extensions prescribe.
+           OR nspname IN (SELECT o.schema FROM offered AS o)), '{}'),
     -- NULL where there is no such schema.
     'home', (/* home.sql */),
     'installed', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM installed AS i), '[]'),

@@ -62,6 +62,7 @@ impl<'a> Planner<'a> {
             name: RASTER.to_owned(),
             version: UNPACKAGED.to_owned(),
             schema: Some(postgis.schema.clone()),
+            new_schema: None,
             required_by: None,
         });
         self.plan.steps.push(Step::Update {

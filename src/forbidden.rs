@@ -22,8 +22,7 @@ impl Problem {
         }
         let (role, subject) = (observed.role.clone(), subject.to_owned());
         if let Some(delegated) = &observed.rds_delegated_extensions {
-            if lists(delegated, name) || lists(delegated, "*") || observed.installed(name).is_some()
-            {
+            if observed.installed(name).is_some() {
                 return None;
             }
             if !version.trusted {
@@ -98,7 +97,12 @@ impl Observed {
     /// rights: it is a superuser or a cloud's stand-in for one, or the server runs the extension's
     /// statements as a superuser.
     pub(crate) fn is_decided_by_server(&self, name: &str) -> bool {
-        self.superuser || self.delegated || lists(&self.privileged_extensions, name)
+        let delegated = self.rds_delegated_extensions.as_deref().unwrap_or_default();
+        self.superuser
+            || self.delegated
+            || lists(&self.privileged_extensions, name)
+            || lists(delegated, name)
+            || lists(delegated, "*")
     }
 }
 

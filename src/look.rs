@@ -67,11 +67,9 @@ impl Look {
             // There will be claims to write.
             plain = None;
         }
-        let schemas: Vec<&str> = wanted
-            .extensions
-            .values()
-            .filter_map(|extension| extension.schema.as_deref())
-            .collect();
+        let asked = wanted.extensions.values().filter_map(|extension| extension.schema.as_deref());
+        let prescribed = known.iter().filter_map(|offered| offered.schema.as_deref());
+        let schemas: BTreeSet<&str> = asked.chain(prescribed).collect();
         let known: BTreeSet<String> =
             known.iter().map(|offered| offered.name.to_ascii_lowercase()).collect();
         let wanted: Value = json!({

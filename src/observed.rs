@@ -49,7 +49,8 @@ pub struct Observed {
     /// `cron.database_name`: the one database that takes `pg_cron`; `None` where the role may not see
     /// it.
     pub cron_database: Option<String>,
-    /// Of `public` and the schemas asked for, those that exist, and whether we may create in them.
+    /// Of `public`, the schemas asked for and those that extensions prescribe, which exist, and
+    /// whether we may create in them.
     pub schemas: BTreeMap<String, bool>,
     /// The extensions installed.
     pub installed: Vec<Installed>,

@@ -13,6 +13,9 @@ use crate::step::{Kept, Step};
 use crate::version::{self, Target};
 use crate::words::listed;
 
+/// Extensions whose update must be the first statement of a session, before any `BEGIN`.
+const FIRST_STATEMENTS: [&str; 1] = ["timescaledb"];
+
 /// Everything to be done in one database, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
@@ -167,11 +170,13 @@ impl<'a> Planner<'a> {
         if self.package_raster(version) {
             return;
         }
-        let schema = self.schema_to_create(version, goal.and_then(|goal| goal.schema.as_deref()));
+        let (schema, new_schema) =
+            self.schema_to_create(version, goal.and_then(|goal| goal.schema.as_deref()));
         self.plan.steps.push(Step::Create {
             name: name.to_owned(),
             version: version.version.clone(),
             schema: schema.map(ToOwned::to_owned),
+            new_schema: new_schema.map(ToOwned::to_owned),
             required_by: required_by.map(ToOwned::to_owned),
         });
     }
@@ -202,6 +207,15 @@ impl<'a> Planner<'a> {
             Target::Update(to) => Some(to),
             Target::Settled => None,
         };
+        if let Some(to) = target
+            && FIRST_STATEMENTS.contains(&name)
+        {
+            self.problems.push(Problem::FirstStatement {
+                name: name.to_owned(),
+                installed: installed.version.clone(),
+                wanted: to.to_owned(),
+            });
+        }
         if target.is_some() || move_to.is_some() {
             self.problems.extend(Problem::of_ownership(installed, self.observed));
         }
@@ -281,12 +295,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The `SCHEMA` clause: none where the extension prescribes its schema.
+    /// The `SCHEMA` clause: none where the extension prescribes its schema. Then the server creates
+    /// that one where it is missing: the second value.
     fn schema_to_create(
         &mut self,
         version: &'a Offered,
         wanted: Option<&'a str>,
-    ) -> Option<&'a str> {
+    ) -> (Option<&'a str>, Option<&'a str>) {
+        let observed = self.observed;
         match (version.schema.as_deref(), wanted) {
             (Some(prescribed), Some(wanted)) if prescribed != wanted => {
                 self.problems.push(Problem::PrescribedSchema {
@@ -294,38 +310,40 @@ impl<'a> Planner<'a> {
                     schema: prescribed.to_owned(),
                     wanted: wanted.to_owned(),
                 });
-                None
+                (None, None)
             }
             (Some(prescribed), _) => {
-                // The server creates it with the extension; who comes later finds it there.
-                if !self.observed.schemas.contains_key(prescribed) {
-                    self.schemas.insert(prescribed);
-                }
-                None
+                let may = observed.may_create || observed.is_decided_by_server(&version.name);
+                (None, self.is_missing(prescribed, may).then_some(prescribed))
             }
             (None, wanted) => {
                 let schema = wanted.unwrap_or("public");
                 self.ensure_schema(schema);
-                Some(schema)
+                (Some(schema), None)
             }
         }
     }
 
     fn ensure_schema(&mut self, schema: &'a str) {
-        // The server answers for `pg_catalog`, which the look does not list.
-        if self.observed.schemas.contains_key(schema) || schema == "pg_catalog" {
-            return;
-        }
-        if self.schemas.insert(schema) {
-            if !self.observed.superuser && !self.observed.may_create {
-                self.problems.push(Problem::MayNotCreateSchema {
-                    schema: schema.to_owned(),
-                    role: self.observed.role.clone(),
-                    database: self.observed.database.clone(),
-                });
-            }
+        if self.is_missing(schema, self.observed.superuser || self.observed.may_create) {
             self.plan.steps.push(Step::CreateSchema { schema: schema.to_owned() });
         }
+    }
+
+    /// Whether a schema is there neither now nor after the steps so far; from now on it counts as
+    /// being there. `may` says that the role may create it.
+    fn is_missing(&mut self, schema: &'a str, may: bool) -> bool {
+        // The server answers for `pg_catalog`, which the look does not list.
+        let there = self.observed.schemas.contains_key(schema) || schema == "pg_catalog";
+        let missing = !there && self.schemas.insert(schema);
+        if missing && !may {
+            self.problems.push(Problem::MayNotCreateSchema {
+                schema: schema.to_owned(),
+                role: self.observed.role.clone(),
+                database: self.observed.database.clone(),
+            });
+        }
+        missing
     }
 
     fn refuse_read_only(&mut self) {

@@ -10,6 +10,27 @@ use crate::words::listed;
 /// Projects whose extension has another name.
 const PROJECTS: [(&str, &str); 2] = [("pgvector", "vector"), ("timescale", "timescaledb")];
 
+/// Modules of PostgreSQL, and others that are well known, which are no extensions: how each is used.
+const LIBRARIES: [(&str, &[&str]); 2] = [
+    (
+        "a library, not an extension: leave it out here, and name it in `shared_preload_libraries`",
+        &[
+            "auth_delay",
+            "auto_explain",
+            "passwordcheck",
+            "pgextwlist",
+            "safeupdate",
+            "sepgsql",
+            "supautils",
+        ],
+    ),
+    (
+        "an output plugin of logical decoding, not an extension: leave it out here, and name it where \
+         a replication slot is created",
+        &["decoderbufs", "pgoutput", "test_decoding", "wal2json"],
+    ),
+];
+
 /// One thing that stands between the map and the database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -22,6 +43,14 @@ pub enum Problem {
         server: String,
         /// `; did you mean ...?`, or nothing.
         suggestion: String,
+    },
+    /// The server can load something of that name, but not create it.
+    #[error("`{key}` is {what}")]
+    Library {
+        /// As the template has it.
+        key: String,
+        /// What it is, and how it is used.
+        what: &'static str,
     },
     /// Several extensions differ from the key in case alone.
     #[error("`{key}` could be {names}: spell it as the server does")]
@@ -46,8 +75,43 @@ pub enum Problem {
         name: String,
         /// As the template has it.
         wanted: String,
+        /// `; it offers ...`, and `; did you mean ...?`.
+        offered: String,
+    },
+    /// It is listed, and cannot be created at its default version.
+    #[error(
+        "`{name}`: the server lists it, but has no script that installs its version `{version}`\
+         {suggestion}"
+    )]
+    NoScript {
+        /// The extension.
+        name: String,
+        /// The default version.
+        version: String,
+        /// `; did you mean ...?`, or nothing.
+        suggestion: String,
+    },
+    /// The server does not say which version is meant where none is named.
+    #[error("`{name}` has no default version on this server: name one{offered}")]
+    NoDefaultVersion {
+        /// The extension.
+        name: String,
         /// `; it offers ...`.
         offered: String,
+    },
+    /// It cannot be updated in a transaction.
+    #[error(
+        "`{name}`: {installed} is installed, and the server updates it to {wanted} by the first \
+         statement of a session only, which an update in a transaction never is: run `psql -X -c \
+         \"ALTER EXTENSION {name} UPDATE TO '{wanted}'\"` there by hand, then deploy again"
+    )]
+    FirstStatement {
+        /// The extension.
+        name: String,
+        /// The version there is.
+        installed: String,
+        /// The version wanted.
+        wanted: String,
     },
     /// The server knows the version, but cannot get there from the one installed.
     #[error(
@@ -232,6 +296,12 @@ pub enum Problem {
 
 impl Problem {
     pub(crate) fn unknown_extension(key: &str, observed: &Observed) -> Self {
+        let is_key = |name: &&str| name.eq_ignore_ascii_case(key);
+        if let Some((what, _)) =
+            LIBRARIES.iter().find(|(_, names)| names.iter().any(|it| is_key(it)))
+        {
+            return Self::Library { key: key.to_owned(), what };
+        }
         Self::UnknownExtension {
             key: key.to_owned(),
             server: observed.short_version().to_owned(),
@@ -250,14 +320,27 @@ impl Problem {
             .filter(|version| is_release(version))
             .collect();
         versions.sort_unstable_by(|a, b| rank(b, a));
-        Self::VersionNotOffered {
-            name: name.to_owned(),
-            wanted: wanted.to_string(),
-            offered: if versions.is_empty() {
-                String::new()
-            } else {
-                format!("; it offers {}", listed(versions))
-            },
+        let by_default = matches!(wanted, WantedVersion::Any | WantedVersion::Latest);
+        let (name, wanted) = (name.to_owned(), wanted.to_string());
+        let offered = if versions.is_empty() {
+            String::new()
+        } else {
+            format!("; it offers {}", listed(versions))
+        };
+        match observed.available.get(&name) {
+            Some(None) if by_default && !offered.is_empty() => {
+                Self::NoDefaultVersion { name, offered }
+            }
+            Some(Some(version)) if by_default || offered.is_empty() => {
+                let others = observed.names().filter(|other| *other != name);
+                let suggestion = did_you_mean(&name, others);
+                Self::NoScript { version: version.clone(), suggestion, name }
+            }
+            _ => {
+                let suggestion = meant(&wanted)
+                    .map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                Self::VersionNotOffered { name, wanted, offered: offered + &suggestion }
+            }
         }
     }
 
@@ -305,6 +388,15 @@ impl Problem {
             || Self::unknown_extension(name, observed),
             |by| Self::MissingRequirement { name: name.to_owned(), required_by: by.to_owned() },
         )
+    }
+}
+
+/// What somebody most likely meant with a version that is not offered: a word, or a `*`.
+fn meant(version: &str) -> Option<String> {
+    let lower = version.to_ascii_lowercase();
+    match lower.as_str() {
+        "any" | "latest" => Some(lower),
+        _ => lower.strip_suffix(".x").map(|start| format!("{start}.*")),
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Step {
         version: String,
         /// Where to; `None` where the extension prescribes it.
         schema: Option<String>,
+        /// The prescribed schema, where it is missing: the server creates it.
+        new_schema: Option<String>,
         /// The entry of the map that requires it, where the map does not list it.
         required_by: Option<String>,
     },
@@ -105,15 +107,19 @@ impl Display for Step {
 }
 
 impl Step {
-    /// The change in words, for `Changes`; `None` where nobody asked for it by name.
+    /// The change in words, for `Changes`; `None` where it is only our own note.
     pub fn change(&self) -> Option<String> {
         match self {
-            Self::CreateSchema { .. } | Self::Note(_) => None,
-            Self::Create { name, version, required_by: None, .. } => {
-                Some(format!("created {name} {version}"))
-            }
-            Self::Create { name, version, required_by: Some(by), .. } => {
-                Some(format!("created {name} {version} (required by {by})"))
+            Self::Note(_) => None,
+            Self::CreateSchema { schema } => Some(format!("created schema {schema}")),
+            Self::Create { name, version, new_schema, required_by, .. } => {
+                let schema = new_schema.iter().map(|schema| format!("created schema {schema}; "));
+                let by = required_by.iter().map(|by| format!(" (required by {by})"));
+                Some(format!(
+                    "{}created {name} {version}{}",
+                    schema.collect::<String>(),
+                    by.collect::<String>()
+                ))
             }
             Self::Update { name, from, to, with: None } => {
                 Some(format!("updated {name} {from} to {to}"))

@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::json;
+use support::several::{create, names, with_others};
 use support::stage::Stage;
 
 #[test]
@@ -59,7 +60,8 @@ fn a_schema_is_created_and_filled_and_left() {
     assert_eq!(stage.database.schema_of("citext"), "public");
     let map = json!({ "hstore": { "Schema": "elsewhere" }, "citext": "" });
     let moved = stage.update(&created, &map).succeeded();
-    assert_eq!(moved.data("Changes"), "moved hstore to elsewhere");
+    let changes = "created schema elsewhere; moved hstore to elsewhere";
+    assert_eq!(moved.data("Changes"), changes);
     assert_eq!(stage.database.schema_of("hstore"), "elsewhere");
     let settled = stage.update(&moved, &json!({ "hstore": "1.7" })).succeeded();
     assert_eq!(settled.data("Changed"), "false", "without a Schema it stays where it is");
@@ -68,9 +70,25 @@ fn a_schema_is_created_and_filled_and_left() {
 #[test]
 fn a_prescribed_schema_is_the_extension_s_own() {
     let stage = Stage::new();
-    stage.create(&json!({ "housed": "1.0" })).succeeded();
+    let answer = stage.create(&json!({ "housed": "1.0" })).succeeded();
+    assert_eq!(answer.data("Changes"), "created schema housed_home; created housed 1.0");
     assert_eq!(stage.database.schema_of("housed"), "housed_home");
     stage.create(&json!({ "housed": { "Schema": "housed_home" } })).succeeded();
+}
+
+#[test]
+fn a_prescribed_schema_that_is_there_is_not_created() {
+    let (stage, others) = with_others(4);
+    // Four are looked at together, and tell the fifth of what the server offers.
+    let last = others.last().expect("four others");
+    last.query("CREATE SCHEMA housed_home");
+    let databases = json!(names(&stage, &others));
+    let answer = create(&stage, &databases, &json!({ "housed": "" })).succeeded();
+    let changes = answer.data("Changes");
+    let first = format!("{}: created schema housed_home; created housed", stage.database.name);
+    assert!(changes.contains(&first), "{changes}");
+    let not_there = format!("{}: created schema", last.name);
+    assert!(!changes.contains(&not_there), "{changes}");
 }
 
 #[test]

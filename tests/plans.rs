@@ -43,6 +43,8 @@ fn server() -> Value {
         offered("pglogical", "2.4", &[]),
         offered("pglogical_ticker", "1.4", &["pglogical"]),
         offered("simple", "1.0", &[]),
+        offered("housed", "1.0", &[]),
+        offered("unsaid", "0.9", &[]),
         offered("Mixed", "1", &[]),
         offered("mixed", "1", &[]),
         offered("Odd\"Name", "1'0", &[]),
@@ -52,6 +54,8 @@ fn server() -> Value {
         ("postgis_topology", "schema", json!("topology")),
         ("pg_cron", "schema", json!("pg_catalog")),
         ("simple", "superuser", json!(false)),
+        ("housed", "superuser", json!(false)),
+        ("housed", "schema", json!("housed_home")),
     ] {
         for version in offered.iter_mut().filter(|version| version["name"] == name) {
             version[key] = value.clone();
@@ -74,7 +78,8 @@ fn server() -> Value {
         "available": {
             "broken": "1.0", "cube": "1.5", "earthdistance": "1.1", "hstore": "1.8",
             "Mixed": "1", "mixed": "1", "Odd\"Name": "1'0", "pgcrypto": "1.3", "pg_cron": "1.6",
-            "pgaudit": "1.7", "pglogical": "2.4", "pglogical_ticker": "1.4", "simple": "1.0",
+            "hstore-3": "1.8", "housed": "1.0", "pgaudit": "1.7", "pglogical": "2.4", "pglogical_ticker": "1.4", "simple": "1.0",
+            "unsaid": null,
             "plpgsql": "1.0", "postgis": "3.3.2", "postgis_topology": "3.3.2",
         },
         "offered": offered,
@@ -191,6 +196,20 @@ fn steps() {
                 "a database without public",
                 planned(json!({ "cube": "1.5" }), json!({ "schemas": {} })),
             ),
+            (
+                "a prescribed schema that is there",
+                planned(
+                    json!({ "postgis_topology": "3.3.2" }),
+                    json!({ "schemas": { "public": true, "topology": true } }),
+                ),
+            ),
+            (
+                "a prescribed schema that the map names too",
+                planned(
+                    json!({ "hstore": { "Schema": "topology" }, "postgis_topology": "3.3.2" }),
+                    none(),
+                ),
+            ),
             ("names that need quotes", planned(json!({ "Odd\"Name": "1'0" }), none())),
             ("an update", planned(json!({ "hstore": "1.8" }), reach("1.8"))),
             ("an update to the default", planned(json!({ "hstore": "latest" }), reach("1.8"))),
@@ -244,6 +263,16 @@ fn refusals() {
                 "two names that are one",
                 planned(json!({ "hstore": "1.8", "Hstore": "1.8" }), none()),
             ),
+            ("a library", planned(json!({ "Auto_Explain": "" }), none())),
+            ("an output plugin", planned(json!({ "wal2json": "any" }), none())),
+            ("no script for the default version", planned(json!({ "hstore-3": "" }), none())),
+            ("no script for any version", planned(json!({ "hstore-3": "1.9" }), none())),
+            ("no default version", planned(json!({ "unsaid": "latest" }), none())),
+            (
+                "words in another case",
+                planned(json!({ "hstore": "Latest", "cube": "ANY" }), none()),
+            ),
+            ("a letter for a star", planned(json!({ "postgis": "3.X" }), none())),
             ("a version not offered", planned(json!({ "HSTORE": "1.9" }), none())),
             (
                 "a version that tries to be SQL",
@@ -276,6 +305,21 @@ fn refusals() {
             (
                 "an installed one, and a version nobody knows",
                 planned(json!({ "hstore": "9" }), hstore(json!([]))),
+            ),
+            (
+                "an update that must be the first statement",
+                planned(
+                    json!({ "timescaledb": "latest" }),
+                    json!({
+                        "installed": [installed("timescaledb", "2.14.0")],
+                        "available": { "timescaledb": "2.15.0" },
+                        "paths": [path("timescaledb", "2.15.0", true)],
+                    }),
+                ),
+            ),
+            (
+                "a prescribed schema that is missing",
+                planned(json!({ "housed": "1.0" }), plain(json!({ "may_create": false }))),
             ),
             ("a requirement that is not offered", planned(json!({ "broken": "1.0" }), none())),
             (

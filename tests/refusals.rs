@@ -47,9 +47,32 @@ fn a_version_that_is_not_offered_with_those_that_are() {
     let stage = Stage::new();
     refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.4", "1.7"]);
     refused(&stage, &json!({ "hstore": "9.*" }), &["hstore", "9.*", "1.7"]);
-    refused(&stage, &json!({ "hstore": "LATEST" }), &["hstore", "LATEST", "1.7"]);
+    for (wrong, right) in [("LATEST", "`latest`"), ("Any", "`any`"), ("1.x", "`1.*`")] {
+        let words = ["hstore", wrong, "1.7", "did you mean", right];
+        refused(&stage, &json!({ "hstore": wrong }), &words);
+    }
+    let words = ["`hstore-3`", "has no script", "`1.8`", "did you mean `hstore`?"];
+    refused(&stage, &json!({ "hstore-3": "" }), &words);
+    refused(&stage, &json!({ "unsaid": "" }), &["`unsaid`", "no default version", "`0.9`"]);
     stage.database.query("CREATE EXTENSION hstore VERSION '1.4'");
     refused(&stage, &json!({ "hstore": "9.9" }), &["hstore", "9.9", "1.7"]);
+}
+
+#[test]
+fn a_library_that_is_no_extension() {
+    let stage = Stage::new();
+    let words = ["`auto_explain`", "a library", "`shared_preload_libraries`"];
+    refused(&stage, &json!({ "auto_explain": "" }), &words);
+    refused(&stage, &json!({ "wal2json": "" }), &["`wal2json`", "replication slot"]);
+}
+
+#[test]
+fn an_update_that_cannot_be_in_a_transaction() {
+    let stage = Stage::new();
+    stage.create(&json!({ "timescaledb": "2.14.0" })).succeeded();
+    let command = "psql -X -c \"ALTER EXTENSION timescaledb UPDATE TO '2.15.0'\"";
+    refused(&stage, &json!({ "timescaledb": "2.15.0" }), &[command]);
+    stage.create(&json!({ "timescaledb": "any" })).succeeded();
 }
 
 #[test]
@@ -110,6 +133,7 @@ fn not_trusted_and_not_a_superuser() {
     let stage = Stage::new();
     let role = stage.database.role("plain password", "");
     stage.credentials(&role, "plain password");
+    refused(&stage, &json!({ "plain": "" }), &["`plain_home`", &role, "CREATE ON DATABASE"]);
     refused(&stage, &json!({ "pageinspect": "" }), &["pageinspect", "superuser", &role]);
     refused(&stage, &json!({ "hstore": "" }), &["hstore", &role, "CREATE ON DATABASE"]);
     let database = &stage.database.name;
