@@ -1,8 +1,8 @@
 //! The entries of `PluginsMap` as CloudFormation sends them, and what goes for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::claim::Whose;
 use crate::nearest::did_you_mean;
@@ -10,6 +10,12 @@ use crate::properties::Reader;
 use crate::request::{
     DowngradePolicy, Problem, RemovalPolicy, Wanted, WantedExtension, WantedVersion,
 };
+
+/// The names that properties list, of whatever form the rest is.
+pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
+    let map = properties.get("PluginsMap").and_then(Value::as_object);
+    map.into_iter().flat_map(Map::keys).cloned().collect()
+}
 
 impl Reader<'_> {
     /// What shall be there.
@@ -34,7 +40,7 @@ impl Reader<'_> {
             )),
             Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
         }
-        Wanted { extensions, downgrade, removal, whose: Whose::default() }
+        Wanted { extensions, downgrade, removal, whose: Whose::default(), earlier: None }
     }
 
     /// What becomes of what is not listed any more.

@@ -1,6 +1,6 @@
 //! The hallway: every stage in turn, answered exactly once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use crate::token::Signer;
 use crate::trust::Trust;
 use crate::visit::{Visitor, read_target};
 use crate::watchdog::Watchdog;
-use crate::{hidden, identity, log, reference};
+use crate::{entries, hidden, identity, log, reference};
 
 /// The clients that outlive a request.
 #[derive(Debug, Clone)]
@@ -110,6 +110,7 @@ impl Handler {
         };
         request.earlier = earlier(event, &request, &physical_id);
         request.wanted.whose = Whose::This(claimant(event, &physical_id));
+        request.wanted.earlier = listed_earlier(event, &request, &physical_id);
         let host = target.host.clone();
         let visitor = self.visitor(&request, &request.place, target, &answer);
         let reports = visitor.reconcile().await.map_err(|error| error.through(&host))?;
@@ -204,6 +205,19 @@ fn earlier(event: &Event, request: &Request, physical_id: &str) -> Option<Databa
     (legible(&event.old_properties).is_some() && claims && stays).then_some(old.place.databases)
 }
 
+/// The names that the old properties list. Nothing else is dropped: an Update that is delivered late
+/// must not undo a newer one. `PluginsFrom` lists nothing, since the other database may lose what it
+/// has. Nothing is dropped on a new server, nor by a Create of `CloudFormation`'s. `None`, which is
+/// all that is claimed, for a direct invocation without old properties.
+fn listed_earlier(event: &Event, request: &Request, physical_id: &str) -> Option<BTreeSet<String>> {
+    let moves = event.physical_resource_id.as_deref().is_some_and(|id| id != physical_id);
+    match &event.old_properties {
+        Ok(None) if event.response_url.is_none() && request.plugins_from.is_none() => None,
+        Ok(Some(old)) if !moves => Some(entries::names(old)),
+        _ => Some(BTreeSet::new()),
+    }
+}
+
 fn places(reports: &[Report]) -> String {
     match reports {
         [report] => format!("database `{}`", report.database),
@@ -219,7 +233,7 @@ impl Handler {
         target: Target,
         answer: &'a Answer,
     ) -> Visitor<'a> {
-        let Wanted { removal, whose, .. } = request.wanted.clone();
+        let Wanted { removal, whose, earlier, .. } = request.wanted.clone();
         Visitor {
             secrets: &self.secrets,
             signer: &self.signer,
@@ -232,7 +246,7 @@ impl Handler {
             locked_out: OnceLock::new(),
             patience: Patience::LONG,
             offers: Mutex::default(),
-            nothing: Wanted { removal, whose, ..Wanted::default() },
+            nothing: Wanted { removal, whose, earlier, ..Wanted::default() },
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the database holds and what its server offers, read before anything is decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
@@ -221,6 +221,26 @@ impl Observed {
         let installed = self.installed.iter().map(|installed| installed.name.as_str());
         let gone = installed.filter(|name| !self.available.contains_key(*name));
         self.available.keys().map(String::as_str).chain(gone)
+    }
+
+    /// What a key of the map may mean: the very name, else those alike without regard to case.
+    pub fn alike(&self, key: &str) -> Vec<&str> {
+        match self.names().find(|name| *name == key) {
+            Some(name) => vec![name],
+            None => self.names().filter(|name| name.eq_ignore_ascii_case(key)).collect(),
+        }
+    }
+
+    /// These, and all that they require as they are installed.
+    pub fn with_required<'a>(&'a self, mut names: Vec<&'a str>) -> BTreeSet<&'a str> {
+        let mut all = BTreeSet::new();
+        while let Some(name) = names.pop() {
+            if all.insert(name) {
+                let installed = self.installed(name).into_iter();
+                names.extend(installed.flat_map(|it| it.requires.iter().map(String::as_str)));
+            }
+        }
+        all
     }
 
     /// The versions offered of one extension.

@@ -35,7 +35,7 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> 
     let mut planner = Planner::new(wanted, observed);
     planner.visit_all(wanted);
     planner.take_families_along();
-    let removal = removal::removal(wanted, observed, &planner.listed());
+    let removal = removal::removal(wanted, observed, planner.listed());
     // Under CASCADE first: it must not take along what this very plan creates. Else last: an update
     // may end what depends on it.
     let steps = &mut planner.plan.steps;
@@ -54,7 +54,7 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> 
 pub fn doomed<'a>(wanted: &'a Wanted, observed: &'a Observed) -> Vec<&'a str> {
     let mut planner = Planner::new(wanted, observed);
     planner.visit_all(wanted);
-    removal::doomed(wanted, observed, &planner.listed())
+    removal::doomed(wanted, observed, planner.listed())
 }
 
 pub(crate) struct Planner<'a> {
@@ -112,16 +112,13 @@ impl<'a> Planner<'a> {
 
     /// The server's spelling of a key: exactly first, then without regard to case.
     fn spelled(&self, key: &str) -> Result<&'a str, Problem> {
-        let observed = self.observed;
-        if let Some(name) = observed.names().find(|name| *name == key) {
-            return Ok(name);
-        }
-        let alike: Vec<_> =
-            observed.names().filter(|name| name.eq_ignore_ascii_case(key)).collect();
-        match alike.as_slice() {
+        match self.observed.alike(key).as_slice() {
             [name] => Ok(name),
-            [] => Err(Problem::unknown_extension(key, observed)),
-            _ => Err(Problem::Ambiguous { key: key.to_owned(), names: listed(alike) }),
+            [] => Err(Problem::unknown_extension(key, self.observed)),
+            alike => {
+                let names = listed(alike.iter().copied());
+                Err(Problem::Ambiguous { key: key.to_owned(), names })
+            }
         }
     }
 

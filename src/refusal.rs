@@ -71,13 +71,13 @@ pub enum Refusal {
         /// What depends on them.
         extension: String,
     },
-    /// `DropCascade` would take along what was there before the resource.
+    /// `DropCascade` would take along what the resource has claimed and does not drop.
     #[error(
-        "{} cannot be dropped: extension `{extension}` depends on it, which was there before this \
-         resource; drop that by hand first",
+        "{} cannot be dropped: extension `{extension}` depends on it and stays: it was there before \
+         this resource, or the old properties do not list it; drop it by hand first",
         quoted(extensions)
     )]
-    WasThereBefore {
+    NotDropped {
         /// The extensions.
         extensions: Vec<String>,
         /// What depends on them.

@@ -32,15 +32,15 @@ pub(crate) struct Removal {
 pub(crate) fn doomed<'a>(
     wanted: &'a Wanted,
     observed: &'a Observed,
-    listed: &Listed<'_>,
+    listed: Listed<'a>,
 ) -> Vec<&'a str> {
-    let ledger = Ledger::new(wanted, observed);
-    ledger.doomed(listed).into_iter().map(|installed| installed.name.as_str()).collect()
+    let ledger = Ledger::new(wanted, observed, listed);
+    ledger.doomed().into_iter().map(|installed| installed.name.as_str()).collect()
 }
 
 /// Decides what is dropped and what is noted.
-pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>) -> Removal {
-    let ledger = Ledger::new(wanted, observed);
+pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: Listed<'_>) -> Removal {
+    let ledger = Ledger::new(wanted, observed, listed);
     let mut removal = Removal::default();
     if wanted.removal == RemovalPolicy::Retain {
         // It was another policy once, or there would be no claims of this resource.
@@ -49,17 +49,17 @@ pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: &Listed<'_>)
         }
         return removal;
     }
-    if listed.is_empty() && ledger.mine.is_empty() {
+    if ledger.listed.is_empty() && ledger.mine.is_empty() {
         return removal;
     }
-    removal.problems = ledger.unfit(listed);
-    let doomed = ledger.doomed(listed);
+    removal.problems = ledger.unfit();
+    let doomed = ledger.doomed();
     if !doomed.is_empty() {
-        removal.problems.extend(ledger.refused(&doomed, listed));
+        removal.problems.extend(ledger.refused(&doomed));
         removal.drop = Some(ledger.dropped(&doomed));
     }
-    removal.notes = ledger.entries(listed, &doomed);
-    removal.kept = ledger.adopted(listed);
+    removal.notes = ledger.entries(&doomed);
+    removal.kept = ledger.adopted();
     removal
 }
 
@@ -68,17 +68,41 @@ struct Ledger<'a> {
     policy: RemovalPolicy,
     whose: &'a Whose,
     observed: &'a Observed,
+    listed: Listed<'a>,
     mine: Vec<&'a Claim>,
     others: Vec<&'a Claim>,
+    /// The names that this resource has claimed and that leave with this request.
+    leaving: BTreeSet<&'a str>,
 }
 
 impl<'a> Ledger<'a> {
-    fn new(wanted: &'a Wanted, observed: &'a Observed) -> Self {
+    fn new(wanted: &'a Wanted, observed: &'a Observed, listed: Listed<'a>) -> Self {
         let whose = &wanted.whose;
         let (mine, others) = observed.claims.iter().partition(|claim| whose.has(&claim.claimant));
         let others: Vec<&Claim> = others;
         let others = others.into_iter().filter(|claim| !claim.void).collect();
-        Self { policy: wanted.removal, whose, observed, mine, others }
+        let leaving = BTreeSet::new();
+        let policy = wanted.removal;
+        let mut ledger = Self { policy, whose, observed, listed, mine, others, leaving };
+        ledger.leaving = ledger.leaving(wanted.earlier.as_ref());
+        ledger
+    }
+
+    /// What is claimed, not listed, and may leave: by itself or as a requirement, and not required by
+    /// what stays.
+    fn leaving(&self, earlier: Option<&BTreeSet<String>>) -> BTreeSet<&'a str> {
+        let observed = self.observed;
+        let names = self.valid().map(|claim| claim.extension.as_str());
+        let unlisted = names.filter(|name| !self.listed.contains_key(name));
+        let Some(earlier) = earlier else { return unlisted.collect() };
+        let named = earlier.iter().filter_map(|key| match observed.alike(key).as_slice() {
+            [name] => Some(*name),
+            _ => None,
+        });
+        let earlier = observed.with_required(named.collect());
+        let (leaving, staying) = unlisted.partition::<Vec<_>, _>(|name| earlier.contains(name));
+        let staying = observed.with_required(staying);
+        leaving.into_iter().filter(|name| !staying.contains(name)).collect()
     }
 
     fn valid(&self) -> impl Iterator<Item = &'a Claim> {
@@ -94,20 +118,14 @@ impl<'a> Ledger<'a> {
         self.others.iter().find(|claim| claim.extension == name).map(|claim| &claim.claimant)
     }
 
-    /// The names that this resource has listed and does not list any more.
-    fn leaving(&self, listed: &Listed<'_>) -> BTreeSet<&'a str> {
-        let names = self.valid().map(|claim| claim.extension.as_str());
-        names.filter(|name| !listed.contains_key(name)).collect()
-    }
-
-    fn doomed(&self, listed: &Listed<'_>) -> Vec<&'a Installed> {
+    fn doomed(&self) -> Vec<&'a Installed> {
         if self.policy == RemovalPolicy::Retain {
             return Vec::new();
         }
         let names = self
-            .leaving(listed)
-            .into_iter()
-            .filter(|name| *name != "plpgsql" && self.created(name) && self.heir(name).is_none());
+            .leaving
+            .iter()
+            .filter(|name| **name != "plpgsql" && self.created(name) && self.heir(name).is_none());
         names.filter_map(|name| self.observed.installed(name)).collect()
     }
 
@@ -126,7 +144,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// What forbids the drop.
-    fn refused(&self, doomed: &[&Installed], listed: &Listed<'_>) -> Vec<Problem> {
+    fn refused(&self, doomed: &[&Installed]) -> Vec<Problem> {
         let observed = self.observed;
         let names = || doomed.iter().map(|installed| installed.name.clone()).collect();
         let mut problems: Vec<Problem> =
@@ -145,7 +163,7 @@ impl<'a> Ledger<'a> {
                         }
                         .into(),
                     );
-                } else if listed.contains_key(extension) {
+                } else if self.listed.contains_key(extension) {
                     problems.push(
                         Refusal::ListedHere {
                             extensions: names(),
@@ -153,9 +171,9 @@ impl<'a> Ledger<'a> {
                         }
                         .into(),
                     );
-                } else if self.valid().any(|claim| claim.extension == extension && !claim.created) {
+                } else if self.valid().any(|claim| claim.extension == extension) {
                     problems.push(
-                        Refusal::WasThereBefore {
+                        Refusal::NotDropped {
                             extensions: names(),
                             extension: extension.to_owned(),
                         }
@@ -187,11 +205,11 @@ impl<'a> Ledger<'a> {
     }
 
     /// What keeps the claims from being noted.
-    fn unfit(&self, listed: &Listed<'_>) -> Vec<Problem> {
+    fn unfit(&self) -> Vec<Problem> {
         let observed = self.observed;
         let role = observed.role.clone();
         let Some(home) = &observed.home else {
-            let may = observed.superuser || observed.may_create || listed.is_empty();
+            let may = observed.superuser || observed.may_create || self.listed.is_empty();
             return if may {
                 Vec::new()
             } else {
@@ -212,19 +230,20 @@ impl<'a> Ledger<'a> {
     }
 
     /// What is noted: nothing where nothing has changed.
-    fn entries(&self, listed: &Listed<'_>, doomed: &[&Installed]) -> Vec<Entry> {
+    fn entries(&self, doomed: &[&Installed]) -> Vec<Entry> {
         let noted: BTreeMap<&str, bool> =
             self.valid().map(|claim| (claim.extension.as_str(), claim.created)).collect();
-        let news: Vec<(String, bool)> = listed
+        let news: Vec<(String, bool)> = self
+            .listed
             .iter()
             .map(|(name, now)| (*name, *now || self.created(name)))
             .filter(|(name, created)| noted.get(name) != Some(created))
             .map(|(name, created)| (name.to_owned(), created))
             .collect();
-        let leaving = self.leaving(listed);
         let table = self.observed.home.as_ref().is_some_and(|home| home.table);
         let mut entries = Vec::new();
-        if table && listed.is_empty() && self.others.is_empty() {
+        let all_leave = self.valid().all(|claim| self.leaving.contains(claim.extension.as_str()));
+        if table && self.listed.is_empty() && self.others.is_empty() && all_leave {
             return self.closed();
         }
         let any = |is: fn(&Claim) -> bool| {
@@ -240,13 +259,13 @@ impl<'a> Ledger<'a> {
             entries.push(Entry::Disown);
         }
         let stays = |name: &&&str| !doomed.iter().any(|installed| installed.name == **name);
-        for name in leaving.iter().filter(stays) {
+        for name in self.leaving.iter().filter(stays) {
             if let Some(heir) = self.heir(name).filter(|_| self.created(name)) {
                 let extension = (*name).to_owned();
                 entries.push(Entry::Inherit { claimant: heir.clone(), extension });
             }
         }
-        entries.extend(self.released(|name| leaving.contains(name)));
+        entries.extend(self.released(|name| self.leaving.contains(name)));
         if let (false, Whose::This(claimant)) = (news.is_empty(), self.whose) {
             if !table {
                 entries.push(Entry::CreateTable { schema: self.observed.home.is_none() });
@@ -285,9 +304,9 @@ impl<'a> Ledger<'a> {
     }
 
     /// What this request lists for the first time and was there before.
-    fn adopted(&self, listed: &Listed<'_>) -> Vec<Kept> {
+    fn adopted(&self) -> Vec<Kept> {
         let noted: BTreeSet<&str> = self.valid().map(|claim| claim.extension.as_str()).collect();
-        listed
+        self.listed
             .iter()
             .filter(|(name, created)| !**created && !noted.contains(**name) && **name != "plpgsql")
             .filter_map(|(name, _)| self.observed.installed(name))

@@ -2,7 +2,7 @@
 //!
 //! After this room nobody knows the words Create, Update and Delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
 use crate::claim::Whose;
@@ -89,6 +89,9 @@ pub struct Wanted {
     pub removal: RemovalPolicy,
     /// Who lists them.
     pub whose: Whose,
+    /// What may be dropped: what these name, which the request before listed, and what they
+    /// require. `None` is all that is claimed.
+    pub earlier: Option<BTreeSet<String>>,
 }
 
 /// One entry of `PluginsMap`.

@@ -43,7 +43,8 @@ fn claim(name: &str, created: bool) -> Value {
             "extension": extension, "created": created, "void": false, "restored": false })
 }
 
-/// What comes of this map under this policy, where all extensions are there, and these claims.
+/// What comes of this map under this policy, where all extensions are there, and these claims; the
+/// properties before listed `earlier`, where that is among the changes.
 fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> String {
     let requires = |name: &str| if name == "earthdistance" { vec!["cube"] } else { vec![] };
     let installed = ALL.map(|name| {
@@ -72,6 +73,8 @@ fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> Str
     let properties = json!({ "DBSecret": "s", "PluginsMap": map, "RemovalPolicy": policy });
     let mut wanted = Request::read(properties.as_object()).expect("properties").wanted;
     wanted.whose = Whose::This(claimant(STACK));
+    wanted.earlier =
+        changes.get("earlier").map(|names| serde_json::from_value(names.clone()).expect("names"));
     match plan(&wanted, &observed) {
         Ok(plan) => {
             let words = plan.steps.iter().filter_map(Step::change);
@@ -133,6 +136,26 @@ fn removals() {
                 "the last one leaves, and the table is another role's",
                 drop(&[], &[hstore()], &json!({ "home": with(home(), "owned", json!(false)) })),
             ),
+            (
+                "what the properties before did not list stays, and its claim",
+                drop(&[], &[hstore(), claim("keeper", true)], &json!({ "earlier": ["HSTORE"] })),
+            ),
+            (
+                "what they listed goes with what it requires",
+                drop(
+                    &[],
+                    &[claim("cube", true), claim("earthdistance", true)],
+                    &json!({ "earlier": ["earthdistance"] }),
+                ),
+            ),
+            (
+                "what stays keeps what it requires",
+                drop(
+                    &[],
+                    &[claim("cube", true), claim("earthdistance", true)],
+                    &json!({ "earlier": ["cube"] }),
+                ),
+            ),
             ("one leaves, another stays", drop(&["cube"], &[hstore(), claim("cube", true)], &none)),
             (
                 "several at once, one with quotes",
@@ -182,8 +205,9 @@ fn refused_removals() {
     };
     let with_home = |key: &str, to: Value| json!({ "home": with(home(), key, to) });
     let drop = |changes: Value| planned("Drop", &[], &hstore(), &changes);
-    let cascade = |map: &[&str], more: &[Value], on_what: Value| {
-        planned("DropCascade", map, &[hstore(), more.to_vec()].concat(), &dependents(&[on_what]))
+    let cascade = |map: &[&str], more: &[Value], on_what: Value, earlier: &[&str]| {
+        let changes = with(dependents(&[on_what]), "earlier", json!(earlier));
+        planned("DropCascade", map, &[hstore(), more.to_vec()].concat(), &changes)
     };
     snapshot(
         "refused_removals",
@@ -194,15 +218,19 @@ fn refused_removals() {
             ("perhaps rows", drop(table(false))),
             (
                 "a cascade over what another one lists",
-                cascade(&[], &[claim("other keeper", false)], on("keeper")),
+                cascade(&[], &[claim("other keeper", false)], on("keeper"), &["hstore"]),
             ),
             (
                 "a cascade over what was there before",
-                cascade(&[], &[claim("keeper", false)], on("keeper")),
+                cascade(&[], &[claim("keeper", false)], on("keeper"), &["hstore", "keeper"]),
+            ),
+            (
+                "a cascade over what the properties before did not list",
+                cascade(&[], &[claim("keeper", true)], on("keeper"), &["hstore"]),
             ),
             (
                 "a cascade over what the map lists",
-                cascade(&["keeper"], &[claim("keeper", true)], on("keeper")),
+                cascade(&["keeper"], &[claim("keeper", true)], on("keeper"), &["hstore"]),
             ),
             (
                 "somebody else's extension",

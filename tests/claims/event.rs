@@ -41,6 +41,11 @@ pub enum Happening {
         /// With which id.
         id: Id,
     },
+    /// An Update of long ago comes once more.
+    Late {
+        /// Which: so many before the last one.
+        before: usize,
+    },
     /// Somebody does something by hand.
     Hand {
         /// In which database.
@@ -145,6 +150,7 @@ pub fn a_happening() -> impl Strategy<Value = Happening> {
         6 => (who(), a_wish(), prop::bool::weighted(0.2))
             .prop_map(|(who, wish, back)| Happening::Deploy { who, wish, back }),
         3 => (who(), id).prop_map(|(who, id)| Happening::Delete { who, id }),
+        3 => (0..6_usize).prop_map(|before| Happening::Late { before }),
         4 => (database, deed, prop::sample::select(&NAMES[..]))
             .prop_map(|(database, deed, extension)| Happening::Hand { database, deed, extension }),
     ]

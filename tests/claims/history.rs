@@ -1,10 +1,10 @@
 //! Plays events in a world, and compares it with the truth after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::request::RemovalPolicy;
 
-use super::event::{DATABASES, Deed, Happening, Id, PLACES, RESOURCES, Wish};
+use super::event::{DATABASES, Deed, Happening, Id, PLACES, RESOURCES, Wish, requirement};
 use super::truth::{Asked, Key, Snapshot, Truth, Whose};
 
 /// Where a history takes place.
@@ -48,26 +48,35 @@ pub enum Kind {
 }
 
 impl Request {
-    /// What it wants of which database. A Delete goes by the claims: it looks everywhere.
+    /// What it wants of which database.
     pub fn asked(&self) -> BTreeMap<usize, Asked> {
-        let nothing = || Asked { map: [].into(), listed: [].into() };
+        let nothing = || Asked { map: [].into(), listed: [].into(), before: self.before() };
         let Wish { place, databases, policy, map } = &self.wish;
         if self.kind == Kind::Delete {
             let touches = *policy != RemovalPolicy::Retain && self.id != Id::CreateFailed;
-            let all = PLACES[*place].iter().filter(|_| touches);
+            let all = databases.iter().filter(|_| touches);
             return all.map(|database| (*database, nothing())).collect();
         }
         let mut asked = BTreeMap::new();
         if let Some(old) = &self.old
             && self.key.place == *place
-            && old.place == *place
             && [policy, &old.policy].iter().any(|policy| **policy != RemovalPolicy::Retain)
         {
-            asked.extend(old.databases.iter().map(|database| (*database, nothing())));
+            // Of another server's databases there is none here.
+            let here = old.databases.iter().filter(|database| PLACES[*place].contains(database));
+            asked.extend(here.map(|database| (*database, nothing())));
         }
-        let wanted = || Asked { map: map.clone(), listed: self.wish.listed() };
+        let wanted =
+            || Asked { map: map.clone(), listed: self.wish.listed(), before: self.before() };
         asked.extend(databases.iter().map(|database| (*database, wanted())));
         asked
+    }
+
+    /// What its old properties list, where it has any: on a new server there is none of that.
+    fn before(&self) -> Option<BTreeSet<&'static str>> {
+        let old = self.old.as_ref()?;
+        let stays = self.key.place == self.wish.place;
+        Some(old.map.iter().copied().filter(|_| stays).collect())
     }
 }
 
@@ -82,6 +91,8 @@ pub struct Count {
     pub dropped: u64,
     /// Ownerships that passed to another resource.
     pub inherited: u64,
+    /// Updates that came late.
+    pub late: u64,
 }
 
 impl Count {
@@ -93,6 +104,7 @@ impl Count {
             refused: self.refused + other.refused,
             dropped: self.dropped + other.dropped,
             inherited: self.inherited + other.inherited,
+            late: self.late + other.late,
         }
     }
 }
@@ -102,6 +114,7 @@ pub struct History<'a, W> {
     world: &'a mut W,
     truth: Truth,
     resources: [Option<Wish>; RESOURCES],
+    updates: Vec<Request>,
     /// What came of it so far.
     pub count: Count,
 }
@@ -113,6 +126,7 @@ impl<'a, W: World> History<'a, W> {
             world,
             truth: Truth::default(),
             resources: Default::default(),
+            updates: Vec::new(),
             count: Count::default(),
         }
     }
@@ -122,6 +136,7 @@ impl<'a, W: World> History<'a, W> {
         match happening {
             Happening::Deploy { who, wish, back } => self.deploy(*who, wish, *back),
             Happening::Delete { who, id } => self.delete(*who, *id),
+            Happening::Late { before } => self.late(*before),
             Happening::Hand { database, deed, extension } => {
                 self.meddle(*database, *deed, extension);
             }
@@ -170,12 +185,22 @@ impl<'a, W: World> History<'a, W> {
         }
     }
 
+    fn late(&mut self, before: usize) {
+        let Some(update) = self.updates.iter().rev().nth(before).cloned() else { return };
+        self.send(&update);
+        self.count.late += 1;
+    }
+
     fn request(&mut self, kind: Kind, key: Key, wish: &Wish, old: Option<&Wish>) -> bool {
         // An Update whose server is another one gets the id of that.
         let place = if kind == Kind::Delete { key.place } else { wish.place };
         let whose = Whose::This(Key { place, ..key });
         let (wish, old) = (wish.clone(), old.cloned());
-        self.send(&Request { kind, whose, key, id: Id::Issued, wish, old })
+        let request = Request { kind, whose, key, id: Id::Issued, wish, old };
+        if kind == Kind::Update {
+            self.updates.push(request.clone());
+        }
+        self.send(&request)
     }
 
     /// Sends a request, and compares what comes of it with what must.
@@ -192,6 +217,7 @@ impl<'a, W: World> History<'a, W> {
         let wrong = if succeeded { "should be refused" } else { "should succeed" };
         assert_eq!(succeeded, expected.is_some(), "{wrong}: {request:#?}\n{:#?}", self.truth);
         if let Some(truth) = expected {
+            self.refuse_losses(request, &truth);
             self.count(&truth);
             self.truth = truth;
             self.count.succeeded += 1;
@@ -200,6 +226,22 @@ impl<'a, W: World> History<'a, W> {
         }
         self.compare(&format!("{request:#?}"));
         succeeded
+    }
+
+    /// An Update loses nothing of the user's but what depends on what its own properties let go,
+    /// whatever the claims say.
+    fn refuse_losses(&self, request: &Request, after: &Truth) {
+        for (database, Asked { listed, before, .. }) in request.asked() {
+            let Some(before) = before else { continue };
+            let required = before.iter().filter_map(|name| requirement(name));
+            let let_go: BTreeSet<_> =
+                before.iter().copied().chain(required).filter(|it| !listed.contains(it)).collect();
+            let (held, after) = (&self.truth[database], &after[database]);
+            let may_go = held.along(&let_go);
+            let lost: Vec<_> = held.used.difference(&after.used).collect();
+            assert!(lost.iter().all(|name| may_go.contains(*name)), "{lost:?}: {request:#?}");
+            assert!(after.rows || !held.rows || may_go.contains("keeper"), "{request:#?}");
+        }
     }
 
     fn count(&mut self, after: &Truth) {

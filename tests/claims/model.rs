@@ -162,12 +162,13 @@ impl Model {
             }
         };
         let mut plans = Vec::new();
-        for (database, Asked { map, .. }) in request.asked() {
+        for (database, Asked { map, before, .. }) in request.asked() {
             let any = WantedExtension { version: WantedVersion::Any, schema: None };
             let wanted = Wanted {
                 extensions: map.iter().map(|name| ((*name).to_owned(), any.clone())).collect(),
                 removal: request.wish.policy,
                 whose: whose.clone(),
+                earlier: before.map(|names| names.into_iter().map(ToOwned::to_owned).collect()),
                 ..Wanted::default()
             };
             plans.push((database, plan(&wanted, &self.observed(database, &wanted)).ok()?));

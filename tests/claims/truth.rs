@@ -40,6 +40,8 @@ pub struct Asked {
     pub map: BTreeSet<&'static str>,
     /// These, and all that they require.
     pub listed: BTreeSet<&'static str>,
+    /// The keys of the map before; none where there is no telling, and all that is claimed counts.
+    pub before: Option<BTreeSet<&'static str>>,
 }
 
 /// What one database holds.
@@ -84,7 +86,7 @@ pub type Truth = [Held; DATABASES];
 
 impl Held {
     /// What goes with these: the extensions that depend on them.
-    fn along(&self, names: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    pub fn along(&self, names: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
         let mut gone = names.clone();
         for name in self.extensions.keys() {
             let needs = requirement(name).is_some_and(|needed| names.contains(needed))
@@ -135,8 +137,30 @@ impl Held {
         let owned = |name: &str| {
             self.extensions.get(name).copied().flatten().is_some_and(|it| whose.has(it))
         };
-        let leaving = |name: &str| mine(name) && !asked.listed.contains(name);
         let names = || self.extensions.keys().copied();
+        let required = |by: &BTreeSet<&'static str>| -> BTreeSet<&'static str> {
+            let there = by.iter().filter(|name| self.extensions.contains_key(*name));
+            by.iter().copied().chain(there.filter_map(|name| requirement(name))).collect()
+        };
+        let unlisted: BTreeSet<&'static str> = self
+            .lists
+            .iter()
+            .map(|(_, name)| *name)
+            .filter(|name| mine(name) && !asked.listed.contains(name))
+            .collect();
+        let leaves: BTreeSet<&'static str> = match &asked.before {
+            None => unlisted,
+            Some(before) => {
+                let before = required(before);
+                let stays = unlisted.difference(&before).copied().collect();
+                let stays = required(&stays);
+                unlisted
+                    .into_iter()
+                    .filter(|it| before.contains(it) && !stays.contains(it))
+                    .collect()
+            }
+        };
+        let leaving = |name: &str| leaves.contains(name);
         let doomed: BTreeSet<_> = names()
             .filter(|name| leaving(name) && owned(name) && heir(name).is_none())
             .filter(|name| *name != "plpgsql")
@@ -146,10 +170,9 @@ impl Held {
         }
         let gone = self.along(&doomed);
         let refused = match policy {
-            RemovalPolicy::DropCascade => gone.difference(&doomed).any(|name| {
-                let adopted = mine(name) && !owned(name);
-                heir(name).is_some() || asked.listed.contains(name) || adopted
-            }),
+            RemovalPolicy::DropCascade => gone
+                .difference(&doomed)
+                .any(|name| heir(name).is_some() || asked.listed.contains(name) || mine(name)),
             _ => {
                 gone != doomed
                     || doomed.iter().any(|name| self.used.contains(name))
@@ -165,7 +188,7 @@ impl Held {
                 *owner = heir(name);
             }
         }
-        after.lists.retain(|(key, name)| !whose.has(*key) || asked.listed.contains(name));
+        after.lists.retain(|(key, name)| !whose.has(*key) || !leaving(name));
         for name in &asked.listed {
             let entry = (key.expect("who lists has an id"), *name);
             if !after.lists.contains(&entry) {
