@@ -1,6 +1,6 @@
 //! Why the work in a database failed, and whether it is known what that left.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::words::{chain, server_said};
 
@@ -70,7 +70,7 @@ impl Error {
             Some(said) if is_timeout(said.code()) && late => {
                 Self::TimedOut { doing, database, why: server_said(said) }
             }
-            Some(said) if is_conflict(said.code()) => {
+            Some(said) if is_conflict(said) => {
                 Self::Victim { doing, database, why: server_said(said) }
             }
             Some(said) if !is_shutdown(said.code()) => {
@@ -103,11 +103,14 @@ fn is_timeout(code: &SqlState) -> bool {
 }
 
 /// A conflict with another transaction, which may be gone the next time.
-fn is_conflict(code: &SqlState) -> bool {
-    // Somebody who does not take our lock has created the same extension at the same moment.
-    let twice = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT];
+fn is_conflict(said: &DbError) -> bool {
+    let code = said.code();
+    // Somebody who does not take our lock has created the same extension at the same moment. The
+    // script of an extension may meet the same errors, each time.
+    let twice = *code == SqlState::UNIQUE_VIOLATION && said.schema() == Some("pg_catalog")
+        || *code == SqlState::DUPLICATE_OBJECT && said.routine() == Some("CreateExtension");
     let lost = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
-    twice.contains(code) || lost.contains(code)
+    twice || lost.contains(code)
 }
 
 /// The server, or somebody with rights, ended our connection.

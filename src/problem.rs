@@ -297,9 +297,7 @@ pub enum Problem {
 impl Problem {
     pub(crate) fn unknown_extension(key: &str, observed: &Observed) -> Self {
         let is_key = |name: &&str| name.eq_ignore_ascii_case(key);
-        if let Some((what, _)) =
-            LIBRARIES.iter().find(|(_, names)| names.iter().any(|it| is_key(it)))
-        {
+        if let Some((what, _)) = LIBRARIES.iter().find(|(_, names)| names.iter().any(is_key)) {
             return Self::Library { key: key.to_owned(), what };
         }
         Self::UnknownExtension {

@@ -23,13 +23,20 @@ fn said(error: &(dyn StdError + 'static)) -> String {
     error.downcast_ref::<DbError>().map_or_else(|| error.to_string(), server_said)
 }
 
-/// What the server said: SQLSTATE, message, detail and hint.
+/// How many bytes of a context are told: what is called by a script of an extension's may go deep,
+/// and the first line says where it was.
+const LONGEST_CONTEXT: usize = 400;
+
+/// What the server said: SQLSTATE, message, detail, hint and context.
 pub fn server_said(error: &DbError) -> String {
     let part = |name, part: Option<&str>| {
         part.map_or_else(String::new, |part| format!("; {name}: {part}"))
     };
     let (detail, hint) = (part("detail", error.detail()), part("hint", error.hint()));
-    format!("SQLSTATE {}: {}{detail}{hint}", error.code().code(), error.message())
+    let context = error.where_().map(|lines| lines.replace('\n', "; "));
+    let start = |text: &str| text[..text.floor_char_boundary(LONGEST_CONTEXT)].to_owned();
+    let context = part("context", context.as_deref().map(start).as_deref());
+    format!("SQLSTATE {}: {}{detail}{hint}{context}", error.code().code(), error.message())
 }
 
 /// Whether a text of the template's may be repeated where it is refused: a dynamic reference puts a

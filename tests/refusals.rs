@@ -76,6 +76,36 @@ fn an_update_that_cannot_be_in_a_transaction() {
 }
 
 #[test]
+fn what_a_script_meets_is_no_other_transaction() {
+    let stage = Stage::new();
+    stage.database.query("CREATE TYPE public.ltree AS (x int)");
+    let words = ["`CREATE EXTENSION \"ltree\"", "42710", "type \"ltree\" already exists"];
+    let first = refused(&stage, &json!({ "ltree": "" }), &words);
+    let statement = "RAISE EXCEPTION 'twice' USING ERRCODE = '23505'";
+    stage.refuse("hstore", statement);
+    let words = ["`CREATE EXTENSION \"hstore\"", "23505", "twice"];
+    let second = refused(&stage, &json!({ "hstore": "" }), &words);
+    for answer in [first, second] {
+        assert!(!answer.reason.contains("another transaction"), "{}", answer.reason);
+        let tries = answer.log.iter().filter(|line| line.contains("trying again")).count();
+        assert_eq!(tries, 0, "{:?}", answer.log);
+    }
+}
+
+#[test]
+fn an_event_trigger_that_does_not_name_its_schema() {
+    let stage = Stage::new();
+    stage.database.query("CREATE TABLE public.audit (what text)");
+    stage.refuse("hstore", "INSERT INTO audit VALUES ('hstore')");
+    let words = [
+        "42P01",
+        "relation \"audit\" does not exist",
+        "context: PL/pgSQL function public.refuse() line 5 at SQL statement",
+    ];
+    refused(&stage, &json!({ "hstore": "" }), &words);
+}
+
+#[test]
 fn two_keys_for_one_extension() {
     let stage = Stage::new();
     let map = json!({ "hstore": "1.4", "HSTORE": "1.7" });
