@@ -10,6 +10,7 @@ use crate::properties::Reader;
 use crate::request::{
     DowngradePolicy, Problem, RemovalPolicy, Wanted, WantedExtension, WantedVersion,
 };
+use crate::words::shown;
 
 /// The names that properties list, of whatever form the rest is.
 pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
@@ -63,8 +64,8 @@ impl Reader<'_> {
         };
         for key in map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str())) {
             self.problems.push(Problem::UnknownKey {
-                extension: name.to_owned(),
-                key: key.clone(),
+                extension: shown(name).into(),
+                key: shown(key).into(),
                 suggestion: did_you_mean(key, ["Version", "Schema"]),
             });
         }
@@ -78,12 +79,12 @@ impl Reader<'_> {
             Value::Null => return Some(WantedVersion::Any),
             Value::String(text) => text.as_str(),
             Value::Number(_) => {
-                self.problems.push(Problem::NumericVersion(name.to_owned()));
+                self.problems.push(Problem::NumericVersion(shown(name).into()));
                 return None;
             }
             _ => {
                 self.malformed(
-                    &format!("PluginsMap.{name}"),
+                    &format!("PluginsMap.{}", shown(name)),
                     "a version in quotes, or a map of `Version` and `Schema`",
                 );
                 return None;
@@ -93,12 +94,13 @@ impl Reader<'_> {
             "" | "any" => Some(WantedVersion::Any),
             "latest" => Some(WantedVersion::Latest),
             "*" => {
-                self.problems.push(Problem::BareStar(name.to_owned()));
+                self.problems.push(Problem::BareStar(shown(name).into()));
                 None
             }
             _ => match text.strip_suffix('*').unwrap_or(text) {
                 start if start.contains('*') => {
-                    self.problems.push(Problem::MisplacedStar(name.to_owned(), text.to_owned()));
+                    self.problems
+                        .push(Problem::MisplacedStar(shown(name).into(), shown(text).into()));
                     None
                 }
                 start if start.len() < text.len() => {
@@ -115,16 +117,20 @@ impl Reader<'_> {
             Value::String(schema) if schema.is_empty() => return None,
             Value::String(schema) if !schema.contains('\0') => schema,
             _ => {
-                self.malformed(&format!("PluginsMap.{extension}.Schema"), "the name of a schema");
+                self.malformed(
+                    &format!("PluginsMap.{}.Schema", shown(extension)),
+                    "the name of a schema",
+                );
                 return None;
             }
         };
         if schema.len() > 63 {
-            self.problems.push(Problem::LongSchema(extension.to_owned(), schema.len()));
+            self.problems.push(Problem::LongSchema(shown(extension).into(), schema.len()));
             return None;
         }
         if schema.starts_with("pg_") && schema != "pg_catalog" {
-            self.problems.push(Problem::ReservedSchema(extension.to_owned(), schema.clone()));
+            self.problems
+                .push(Problem::ReservedSchema(shown(extension).into(), shown(schema).into()));
             return None;
         }
         Some(schema.clone())

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::hidden;
 use crate::json::{self, Object};
+use crate::words::shown;
 
 /// The envelope of an event. What is missing is empty: judging it is `request`'s work.
 #[derive(Debug)]
@@ -139,7 +140,7 @@ impl Display for Event {
         write!(
             out,
             "{} of {} in {}, request {}",
-            or(&self.request_type, "(no RequestType)"),
+            or(&shown(&self.request_type), "(no RequestType)"),
             or(&self.logical_resource_id, "(no LogicalResourceId)"),
             or(&self.stack_id, "no stack"),
             or(&self.request_id, "(no RequestId)"),

@@ -26,6 +26,7 @@ use crate::token::Signer;
 use crate::trust::Trust;
 use crate::visit::{Visitor, read_target};
 use crate::watchdog::Watchdog;
+use crate::words::shown;
 use crate::{entries, hidden, identity, log, reference};
 
 /// The clients that outlive a request.
@@ -88,7 +89,7 @@ impl Handler {
         match event.request_type.as_str() {
             "Create" | "Update" => {}
             "Delete" => return Ok((answer.failed_id(), self.leave(&answer).await?)),
-            other => return Err(Error::RequestType(other.chars().take(40).collect())),
+            other => return Err(Error::RequestType(shown(other).into())),
         }
         let logical_id = event.logical_resource_id.as_str();
         let properties = event.properties.as_ref().map_err(|unreadable| *unreadable)?;

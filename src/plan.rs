@@ -11,7 +11,7 @@ use crate::removal::{self, Listed};
 use crate::request::{DowngradePolicy, RemovalPolicy, Wanted, WantedExtension};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
-use crate::words::listed;
+use crate::words::{listed, shown};
 
 /// Extensions whose update must be the first statement of a session, before any `BEGIN`.
 const FIRST_STATEMENTS: [&str; 1] = ["timescaledb"];
@@ -268,7 +268,7 @@ impl<'a> Planner<'a> {
             self.problems.push(Problem::NotRelocatable {
                 name: installed.name.clone(),
                 schema: installed.schema.clone(),
-                wanted: schema.to_owned(),
+                wanted: shown(schema).into(),
             });
             return;
         }
@@ -305,7 +305,7 @@ impl<'a> Planner<'a> {
                 self.problems.push(Problem::PrescribedSchema {
                     name: version.name.clone(),
                     schema: prescribed.to_owned(),
-                    wanted: wanted.to_owned(),
+                    wanted: shown(wanted).into(),
                 });
                 (None, None)
             }
@@ -335,7 +335,7 @@ impl<'a> Planner<'a> {
         let missing = !there && self.schemas.insert(schema);
         if missing && !may {
             self.problems.push(Problem::MayNotCreateSchema {
-                schema: schema.to_owned(),
+                schema: shown(schema).into(),
                 role: self.observed.role.clone(),
                 database: self.observed.database.clone(),
             });

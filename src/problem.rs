@@ -5,7 +5,7 @@ use crate::observed::{Installed, Observed};
 use crate::refusal::Refusal;
 use crate::release::{is_release, rank};
 use crate::request::WantedVersion;
-use crate::words::listed;
+use crate::words::{listed, shown};
 
 /// Projects whose extension has another name.
 const PROJECTS: [(&str, &str); 2] = [("pgvector", "vector"), ("timescale", "timescaledb")];
@@ -301,7 +301,7 @@ impl Problem {
             return Self::Library { key: key.to_owned(), what };
         }
         Self::UnknownExtension {
-            key: key.to_owned(),
+            key: shown(key).into(),
             server: observed.short_version().to_owned(),
             suggestion: suggestion(key, observed),
         }
@@ -337,6 +337,7 @@ impl Problem {
             _ => {
                 let suggestion = meant(&wanted)
                     .map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                let wanted = shown(&wanted).into();
                 Self::VersionNotOffered { name, wanted, offered: offered + &suggestion }
             }
         }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::nearest::did_you_mean;
 use crate::request::{Authentication, Databases, Place, Problem, Request, SslMode, Wanted};
+use crate::target::{is_host, is_plain};
+use crate::words::shown;
 
 /// Every property of the contract.
 const PROPERTIES: [&str; 16] = [
@@ -74,7 +76,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self { properties, problems: Vec::new() };
         for name in properties.keys().filter(|name| !PROPERTIES.contains(&name.as_str())) {
             reader.problems.push(Problem::UnknownProperty {
-                name: name.clone(),
+                name: shown(name).into(),
                 suggestion: did_you_mean(name, PROPERTIES),
             });
         }
@@ -92,7 +94,7 @@ impl<'a> Reader<'a> {
         let kinds = [("Password", Authentication::Password), ("IAM", Authentication::Iam)];
         let authentication =
             self.choice("Authentication", &kinds).unwrap_or(Authentication::Password);
-        let secret = self.text("DBSecret");
+        let secret = self.secret_id("DBSecret");
         if secret.is_none()
             && authentication == Authentication::Password
             && !self.is_malformed("DBSecret")
@@ -117,11 +119,11 @@ impl<'a> Reader<'a> {
             is_reference: false,
             secret,
             authentication,
-            host: self.text("Host"),
+            host: self.checked("Host", is_host, "the DNS name or the address of a server"),
             port: self
                 .number("Port", 1..=65535, "a port number from 1 to 65535")
                 .and_then(|port| u16::try_from(port).ok()),
-            username: self.text("Username"),
+            username: self.checked("Username", is_plain, "a name without control characters"),
             databases: self.databases(),
             ssl_mode,
             ssl_root_cert: self.pem("SslRootCert"),
@@ -140,6 +142,9 @@ impl<'a> Reader<'a> {
         if names.is_empty() {
             self.malformed("Databases", "`*`, or one or more names: this list is empty");
         }
+        if !names.iter().all(|name| is_plain(name)) {
+            self.malformed("Databases", "names without control characters");
+        }
         if names.iter().any(|name| name == "*") {
             if names.len() > 1 {
                 self.malformed("Databases", "either `*`, which is every database, or names");
@@ -153,7 +158,30 @@ impl<'a> Reader<'a> {
 
     /// Whose extensions are wanted too.
     pub fn plugins_from(&mut self) -> Option<String> {
-        self.text("PluginsFrom")
+        self.secret_id("PluginsFrom")
+    }
+
+    /// The ARN or the name of a secret.
+    fn secret_id(&mut self, name: &'static str) -> Option<String> {
+        let expected = "the ARN or the name of a secret, as `!Ref` gives it; a dynamic reference \
+                        (`{{resolve:secretsmanager:...}}`) puts the secret's text there";
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@!:-".contains(&byte);
+        self.checked(name, |text| text.len() <= 2048 && text.bytes().all(plain), expected)
+    }
+
+    /// A scalar that is of the right form.
+    fn checked(
+        &mut self,
+        name: &'static str,
+        is_right: impl Fn(&str) -> bool,
+        expected: &'static str,
+    ) -> Option<String> {
+        let text = self.text(name)?;
+        let right = is_right(&text);
+        if !right {
+            self.malformed(name, expected);
+        }
+        right.then_some(text)
     }
 
     /// A scalar as text; an empty one counts as absent, as an empty parameter of a template does.
@@ -211,9 +239,9 @@ impl<'a> Reader<'a> {
                 allowed.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
             self.problems.push(Problem::NotAllowed {
                 name,
+                value: shown(&value).into(),
                 allowed: format!("{} or {last}", others.join(", ")),
                 suggestion: did_you_mean(&value, words.iter().map(|(word, _)| *word)),
-                value,
             });
         }
         choice

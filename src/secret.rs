@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::budget::{Backoff, Budget};
 use crate::log;
 use crate::password::Password;
-use crate::words::chain;
+use crate::words::{chain, shown};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -278,6 +278,13 @@ fn parsed(bytes: &[u8]) -> Result<Credentials, String> {
             Value::Null => None,
             Value::String(text) if text.is_empty() => None,
             Value::String(text) if !text.contains('\0') => Some(text.clone()),
+            Value::Number(_) if name == "password" => {
+                problems.push(
+                    "its `password` is a number, which may have lost digits: put it in quotes"
+                        .to_owned(),
+                );
+                None
+            }
             Value::Number(number) => Some(number.to_string()),
             _ => {
                 problems.push(format!("its `{name}` is not a string"));
@@ -289,9 +296,8 @@ fn parsed(bytes: &[u8]) -> Result<Credentials, String> {
     let (username, password) = (text(&["username"]), text(&["password"]));
     let (host, port, database) = (text(&["host"]), text(&["port"]), text(&["dbname", "database"]));
     if let Some(engine) = engine.filter(|engine| !ENGINES.contains(&engine.as_str())) {
-        // The one value worth showing: short, and no secret.
-        let engine: String = engine.chars().take(40).collect();
-        problems.push(format!("its `engine` is `{engine}`, which is not PostgreSQL"));
+        // The one value worth showing.
+        problems.push(format!("its `engine` is `{}`, which is not PostgreSQL", shown(&engine)));
     }
     if problems.is_empty() {
         let password = password.map(Password::new);
@@ -325,6 +331,14 @@ mod tests {
             ("[\"s3cr3t\"]", "it is not a JSON object with `username` and `password`"),
             ("", "it is not a JSON object with `username` and `password`"),
             (r#"{"username":"u","password":["s3cr3t"]}"#, "its `password` is not a string"),
+            (
+                r#"{"username":"u","password":12345678901234567890123}"#,
+                "its `password` is a number, which may have lost digits: put it in quotes",
+            ),
+            (
+                r#"{"username":"u","password":"p","engine":"s3cr3t text"}"#,
+                "its `engine` is `(11 bytes, not shown)`, which is not PostgreSQL",
+            ),
             (
                 r#"{"username":"u","password":"s3cr3t","engine":"mysql"}"#,
                 "its `engine` is `mysql`, which is not PostgreSQL",

@@ -15,6 +15,9 @@ const DEFAULT_DATABASE: &str = "postgres";
 /// The longest name that DNS knows.
 const LONGEST_HOST: usize = 253;
 
+/// What a role and a database have.
+const NAME: &str = "a name without control characters";
+
 /// A server and everything needed to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -91,9 +94,6 @@ pub enum Problem {
          function's stack"
     )]
     NotAllowed(String),
-    /// A host that cannot be one.
-    #[error("`Host` must be the DNS name or the address of a server, not a path or a list")]
-    BadHost,
     /// No role.
     #[error("neither the secret nor the template says which role: set `Username`")]
     NoUsername,
@@ -106,9 +106,20 @@ pub enum Problem {
          `Username` are about the server that is changed)"
     )]
     NotInReference(&'static str),
-    /// A port that cannot be one.
-    #[error("the secret's `port` is not a number from 1 to 65535: mend it, or set `Port`")]
-    BadPort,
+    /// The secret has it, in a form that cannot be right.
+    #[error("the secret's `{0}` is not {1}: mend it, or set `{2}`")]
+    Malformed(&'static str, &'static str, &'static str),
+}
+
+/// Whether a text can be the name or the address of a server.
+pub fn is_host(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    text.len() <= LONGEST_HOST && text.bytes().all(fits)
+}
+
+/// Whether a name has no control characters.
+pub fn is_plain(name: &str) -> bool {
+    !name.contains(char::is_control)
 }
 
 /// Puts the template's word and the secret's together.
@@ -127,8 +138,7 @@ pub fn resolve(
     };
     match &host {
         None => problems.push(lacks(Problem::NoHost, "host")),
-        Some(host) if !is_host(host) => problems.push(lacks(Problem::BadHost, "host")),
-        Some(host) if allowed.only && !allowed.has(host) => {
+        Some(host) if is_host(host) && allowed.only && !allowed.has(host) => {
             problems.push(Problem::NotAllowed(host.clone()));
         }
         Some(_) => {}
@@ -137,13 +147,27 @@ pub fn resolve(
     if username.is_none() {
         problems.push(lacks(Problem::NoUsername, "username"));
     }
+    let database = credentials.database.unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
     let port = match (place.port, credentials.port.as_deref()) {
         (Some(port), _) => port,
         (None, None) => DEFAULT_PORT,
         (None, Some(text)) => text.trim().parse().unwrap_or(0),
     };
-    if port == 0 {
-        problems.push(lacks(Problem::BadPort, "port"));
+    // What the template says was judged with its other properties.
+    for (right, key, expected, property) in [
+        (
+            host.as_deref().is_none_or(is_host),
+            "host",
+            "the name or the address of a server",
+            "Host",
+        ),
+        (port != 0, "port", "a number from 1 to 65535", "Port"),
+        (username.as_deref().is_none_or(is_plain), "username", NAME, "Username"),
+        (is_plain(&database), "dbname", NAME, "Databases"),
+    ] {
+        if !right {
+            problems.push(lacks(Problem::Malformed(key, expected, property), key));
+        }
     }
     let login = match (place.authentication, credentials.password) {
         (Authentication::Iam, _) => Some(Login::Iam),
@@ -159,17 +183,12 @@ pub fn resolve(
             port,
             username,
             login,
-            database: credentials.database.unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+            database,
             ssl_mode: place.ssl_mode,
             ssl_root_cert: place.ssl_root_cert.clone(),
         }),
         _ => Err(problems),
     }
-}
-
-fn is_host(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    text.len() <= LONGEST_HOST && text.bytes().all(fits)
 }
 
 /// A password goes where the secret says. Where the template says where, by a host, a port, a root

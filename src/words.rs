@@ -1,5 +1,6 @@
 //! How things are said: an error with its causes and with all that the server gave, and a list.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use tokio_postgres::error::DbError;
@@ -44,6 +45,14 @@ pub fn server_said(error: &DbError) -> String {
 pub fn is_word(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.*-".contains(&byte);
     (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// A text of the template's that is refused, as a message may say it.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || is_word(text) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("({} bytes, not shown)", text.len()))
 }
 
 /// The longest start of a text that fits, ending on a character.

@@ -291,9 +291,83 @@ fn properties_one_by_one() {
         ("Databases", json!(["*", "app"]), &["Databases", "either `*`"]),
         ("Databases", json!(" , "), &["Databases", "empty"]),
         ("PluginsFrom", json!({ "Ref": "x" }), &["PluginsFrom"]),
-        ("Authentication", json!("Kerberos"), &["Authentication", "IAM", "Password"]),
+        ("Authentication", json!("Kerberos"), &["Authentication", "IAM", "`Kerberos`"]),
+        ("DBSecret", json!("a secret"), &["`DBSecret`", "!Ref", "{{resolve:"]),
+        ("DBSecret", json!("x".repeat(2049)), &["`DBSecret`", "!Ref"]),
+        ("PluginsFrom", json!("{\"host\":1}"), &["`PluginsFrom`", "!Ref", "{{resolve:"]),
+        ("Host", json!("user@localhost"), &["`Host`", "the DNS name or the address"]),
+        ("Host", json!("localhost/app?x"), &["`Host`"]),
+        ("Host", json!("h".repeat(254)), &["`Host`"]),
+        ("Username", json!("app\r\n"), &["`Username`", "control characters"]),
+        ("Databases", json!("app\u{1}"), &["`Databases`", "control characters"]),
+        ("Databases", json!(["app", "b\u{85}"]), &["`Databases`", "control characters"]),
     ] {
         refused_with(&stage, &usual(name, value), words);
+    }
+}
+
+#[test]
+fn a_secret_s_text_in_the_template_is_told_to_nobody() {
+    let stage = Stage::new();
+    let secret = json!({ "username": "app", "password": "s3cr3t,P4ss\"w" }).to_string();
+    for part in ["s3cr3t", "P4ss", "bytes, not shown) bytes"] {
+        stage.plant(part);
+    }
+    for text in [secret.as_str(), "user:s3cr3t P4ss@host"] {
+        let map = |map: Value| json!({ "PluginsMap": map });
+        let mut all = vec![
+            map(json!(text)),
+            map(json!({ text: "1.7" })),
+            map(json!({ "hstore": text })),
+            map(json!({ "hstore": [text] })),
+            map(json!({ "hstore": { text: "1.7" } })),
+            map(json!({ "hstore": format!("1.*{text}") })),
+            map(json!({ "hstore": { "Schema": format!("pg_{text}") } })),
+            map(json!({ "housed": { "Schema": &text[..20] } })),
+            map(json!({ text: { text: 1, "Schema": text } })),
+            map(json!({ text: 1 })),
+            map(json!({ text: "*" })),
+            json!({ "PluginsMap": {}, text: text }),
+            json!({ "PluginsMap": {}, "Databases": [text] }),
+            json!({ "PluginsMap": {}, "Databases": [stage.database.name, text] }),
+        ];
+        let names = ["DBSecret", "PluginsFrom", "Databases", "Host", "Port", "Username", "SslMode"];
+        let others =
+            ["SslRootCert", "RemovalPolicy", "DowngradePolicy", "Authentication", "DryRun"];
+        for name in names.into_iter().chain(others) {
+            all.push(json!({ "PluginsMap": {}, name: text }));
+        }
+        for properties in all {
+            let answer = stage.deliver_once(&stage.event("Create", &properties));
+            assert_eq!(answer.status, "FAILED", "{properties}: {answer:#?}");
+            let mut properties = properties;
+            if properties["RemovalPolicy"].is_null() {
+                properties["RemovalPolicy"] = json!("Drop");
+            }
+            stage.deliver_once(&stage.event_about("Delete", "Extensions-01234567", &properties));
+        }
+        let mut event = stage.event("Create", &json!({ "PluginsMap": {} }));
+        event["RequestType"] = json!(text);
+        stage.deliver(&event).failed(&["RequestType"]);
+    }
+}
+
+#[test]
+fn a_secret_whose_parts_cannot_be_right() {
+    let stage = Stage::new();
+    let secret = stage.secret_of("postgres", "a password");
+    for (key, value, words) in [
+        ("host", json!("user@localhost"), &["the secret's `host`", "`Host`"][..]),
+        ("host", json!("localhost\n"), &["the secret's `host`"]),
+        ("username", json!("app\r\n"), &["the secret's `username`", "control characters"]),
+        ("dbname", json!("app\u{0b}"), &["the secret's `dbname`", "control characters"]),
+        ("port", json!("54320000"), &["the secret's `port`", "65535"]),
+        ("password", json!(12_345_678), &["`password` is a number", "quotes"]),
+    ] {
+        let mut secret = secret.clone();
+        secret[key] = value;
+        stage.secrets.put(support::stage::SECRET, "AWSCURRENT", secret.to_string());
+        refused(&stage, &json!({ "hstore": "" }), words);
     }
 }
 
