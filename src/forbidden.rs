@@ -42,9 +42,7 @@ impl Problem {
 
     /// An extension that the role certainly may not update, move or drop.
     pub(crate) fn of_ownership(installed: &Installed, observed: &Observed) -> Option<Self> {
-        let decided = observed.is_decided_by_server(&installed.name)
-            || observed.rds_delegated_extensions.is_some();
-        (!installed.owned && !decided)
+        (!installed.owned && !observed.is_ownership_decided_by_server(&installed.name))
             .then(|| Self::NotOwner { name: installed.name.clone(), role: observed.role.clone() })
     }
 
@@ -103,6 +101,11 @@ impl Observed {
             || lists(&self.privileged_extensions, name)
             || lists(delegated, name)
             || lists(delegated, "*")
+    }
+
+    /// Whether it may let the role change or drop what others own.
+    pub(crate) fn is_ownership_decided_by_server(&self, name: &str) -> bool {
+        self.is_decided_by_server(name) || self.rds_delegated_extensions.is_some()
     }
 }
 

@@ -32,6 +32,7 @@ pub mod event;
 pub mod failure;
 pub mod family;
 pub mod forbidden;
+pub mod ground;
 pub mod handler;
 pub mod hidden;
 pub mod http;

@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::Deserialize;
 
 use crate::claim::{Claim, Home};
+use crate::ground::Ground;
 use crate::sql::Identifier;
 
 /// The query of the third look; takes the names of extensions as a JSON array.
@@ -73,6 +74,9 @@ pub struct Observed {
     /// What dropping extensions would meet: from a third look, where any shall be.
     #[serde(default)]
     pub obstacles: Obstacles,
+    /// What others have put where extension scripts search: where any shall be run.
+    #[serde(default)]
+    pub ground: Ground,
 }
 
 /// An extension in the database: a row of `pg_extension`.

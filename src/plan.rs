@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+
 use crate::observed::{Installed, Observed, Offered};
 use crate::problem::Problem;
 use crate::removal::{self, Listed};
@@ -35,6 +37,7 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, Vec<Problem>> 
     let mut planner = Planner::new(wanted, observed);
     planner.visit_all(wanted);
     planner.take_families_along();
+    planner.judge_ground();
     let removal = removal::removal(wanted, observed, planner.listed());
     // Under CASCADE first: it must not take along what this very plan creates. Else last: an update
     // may end what depends on it.
@@ -55,6 +58,26 @@ pub fn doomed<'a>(wanted: &'a Wanted, observed: &'a Observed) -> Vec<&'a str> {
     let mut planner = Planner::new(wanted, observed);
     planner.visit_all(wanted);
     removal::doomed(wanted, observed, planner.listed())
+}
+
+/// What [`crate::ground::SQL`] shall look at before the plan is made; `None` where no script is run,
+/// and nothing moved by who is no superuser.
+pub fn ground_question(wanted: &Wanted, observed: &Observed) -> Option<Value> {
+    let mut planner = Planner::new(wanted, observed);
+    planner.visit_all(wanted);
+    planner.take_families_along();
+    let schemas = planner.searched_schemas();
+    let moved: Vec<&String> = planner
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Move { name, .. } if !observed.is_ownership_decided_by_server(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let is_needed = !schemas.is_empty() || !moved.is_empty();
+    is_needed.then(|| json!({ "schemas": schemas, "moved": moved }))
 }
 
 pub(crate) struct Planner<'a> {
@@ -272,6 +295,14 @@ impl<'a> Planner<'a> {
             });
             return;
         }
+        if let Some(owner) = self.observed.ground.foreign.get(&installed.name)
+            && installed.owned
+        {
+            self.problems.push(Problem::ForeignObjects {
+                name: installed.name.clone(),
+                owner: owner.clone(),
+            });
+        }
         self.ensure_schema(schema);
         let observed = self.observed;
         if observed.schemas.get(schema) == Some(&false)
@@ -341,6 +372,44 @@ impl<'a> Planner<'a> {
             });
         }
         missing
+    }
+
+    /// Where the scripts of the plan search, but for the configured schemas: the extension's own, those
+    /// of what it requires, and `public`. Empty where no script is run.
+    fn searched_schemas(&self) -> BTreeSet<&str> {
+        let observed = self.observed;
+        let mut schemas = BTreeSet::new();
+        for step in &self.plan.steps {
+            let (Step::Create { name, .. } | Step::Update { name, .. }) = step else { continue };
+            // Any version's: an update may go by several.
+            let offered = observed.offered(name).flat_map(|it| it.requires.iter().flatten());
+            let installed = observed.installed(name).into_iter().flat_map(|it| &it.requires);
+            let names = offered.chain(installed).chain([name]);
+            schemas.extend(names.filter_map(|name| self.schema_of(name)));
+            schemas.insert("public");
+        }
+        schemas
+    }
+
+    /// Where an extension is when the plan's scripts run.
+    fn schema_of<'b>(&'b self, name: &'b str) -> Option<&'b str> {
+        let planned = self.plan.steps.iter().find_map(|step| match step {
+            Step::Move { name: other, to } if other == name => Some(to.as_str()),
+            Step::Create { name: other, version, schema, .. } if other == name => {
+                let created = || self.observed.offered(name).find(|it| it.version == *version);
+                schema.as_deref().or_else(|| created()?.schema.as_deref())
+            }
+            _ => None,
+        });
+        planned.or_else(|| Some(self.observed.installed(name)?.schema.as_str()))
+    }
+
+    fn judge_ground(&mut self) {
+        let observed = self.observed;
+        if self.plan.steps.iter().any(Step::runs_script) {
+            self.problems.extend(observed.ground.problems(&observed.role));
+            self.plan.kept.extend(observed.ground.warning());
+        }
     }
 
     fn refuse_read_only(&mut self) {

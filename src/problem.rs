@@ -280,6 +280,44 @@ pub enum Problem {
         /// The extension, and what requires it.
         subject: String,
     },
+    /// A script that reads the setting would run what somebody put there.
+    #[error(
+        "no extension script is run: `search_path` is set to `{path}`, which {fault}, and scripts \
+         that read this setting would run what is in there; {} to plain names, `pg_catalog` first or \
+         not at all",
+        reset.as_deref().map_or_else(
+            || "set it in the server's configuration".to_owned(),
+            |reset| format!("as its owner or as a superuser, {reset}, or set it")
+        )
+    )]
+    PreparedPath {
+        /// The setting.
+        path: String,
+        /// What is wrong with it.
+        fault: String,
+        /// What takes it back, where a database or a role has it.
+        reset: Option<String>,
+    },
+    /// A script would run somebody else's operators.
+    #[error(
+        "no extension script is run: scripts may take these operators for those of `pg_catalog`, \
+         and run what belongs to neither a superuser nor role `{role}`: {operators}; DROP OPERATOR, \
+         or read their functions and give both to a superuser"
+    )]
+    PreparedOperators {
+        /// The first few of them, with their owners.
+        operators: String,
+        /// Who we are.
+        role: String,
+    },
+    /// SET SCHEMA needs the objects of an extension, not only the extension.
+    #[error("`{name}` can only be moved by a superuser: its objects belong to `{owner}`")]
+    ForeignObjects {
+        /// The extension.
+        name: String,
+        /// Whose they are.
+        owner: String,
+    },
     /// Something stays that should go.
     #[error(transparent)]
     Removal(#[from] Refusal),

@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::claim::{self, Home};
 use crate::connection::Connection;
 use crate::failure::Error;
+use crate::ground;
 use crate::look::{self, Look};
 use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::plan::{self, Plan};
@@ -75,6 +76,11 @@ impl Session {
         if !doomed.is_empty() {
             let obstacles = self.obstacles(&doomed, budget).await?;
             observed.obstacles = obstacles;
+        }
+        if let Some(question) = plan::ground_question(wanted, &observed) {
+            let text =
+                self.look(ground::SQL, &[(&question.to_string(), Type::TEXT)], budget).await?;
+            observed.ground = self.parsed(Some(&text))?;
         }
         Ok(observed)
     }

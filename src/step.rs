@@ -76,6 +76,11 @@ pub enum Kept {
         /// What is installed.
         version: String,
     },
+    /// A warning: extension scripts may run somebody else's functions by mistake.
+    Shadowed {
+        /// The first few of them, with their owners.
+        functions: String,
+    },
 }
 
 impl Display for Step {
@@ -168,6 +173,11 @@ impl Step {
         }
     }
 
+    /// Whether it runs a script of an extension.
+    pub fn runs_script(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Update { .. })
+    }
+
     /// Whether it changes nothing but our own notes.
     pub fn is_note(&self) -> bool {
         matches!(self, Self::Note(_))
@@ -183,6 +193,10 @@ impl Display for Kept {
             Self::Adopted { name, version } => {
                 write!(out, "left {name} {version} unclaimed (it was there before)")
             }
+            Self::Shadowed { functions } => write!(
+                out,
+                "warning: extension scripts may take functions for those of pg_catalog: {functions}"
+            ),
         }
     }
 }

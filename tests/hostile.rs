@@ -161,7 +161,13 @@ fn objects_that_shadow_the_catalog_are_never_run() {
         .query(&format!("SET {path}; SELECT 'x'::name = 'x'::text, lower('X'); RESET ALL"));
     assert_eq!(stage.database.value("SELECT count(*) FROM trap.sprung"), "2", "the traps work");
     stage.database.query("TRUNCATE trap.sprung");
-    let created = stage.create(&json!({ "hstore": "1.4", "earthdistance": "" })).succeeded();
+    let map = json!({ "hstore": "1.4", "earthdistance": "" });
+    stage.create(&map).failed(&["no extension script is run", "`trap, pg_catalog, public`"]);
+    let path = "search_path = trap, public";
+    stage
+        .database
+        .query(&format!("ALTER ROLE {role} SET {path}; ALTER DATABASE {database} SET {path}"));
+    let created = stage.create(&map).succeeded();
     stage.update(&created, &json!({ "hstore": { "Version": "1.7", "Schema": "s" } })).succeeded();
     assert_eq!(stage.database.query("SELECT by FROM trap.sprung"), Vec::<Vec<String>>::new());
     assert_eq!(stage.database.schema_of("earthdistance"), "public");

@@ -598,3 +598,43 @@ fn refused_properties() {
         ],
     );
 }
+
+#[test]
+fn prepared_ground() {
+    let ground = |paths: Value, operators: usize, functions: usize| {
+        let planted = |count: usize, name: &str| {
+            let object = json!({ "name": name, "owner": "mallory" });
+            json!({ "count": count, "some": vec![object; count.min(1)] })
+        };
+        let ground = json!({
+            "paths": paths,
+            "operators": planted(operators, "public.=(character varying,character varying)"),
+            "functions": planted(functions, "public.lower(character varying)"),
+            "foreign": { "hstore": "postgres" },
+        });
+        json!({ "ground": ground, "superuser": false, "installed": [installed("hstore", "1.4")],
+                "paths": [path("hstore", "1.8", true)] })
+    };
+    let path = |path: &str, reset: Option<&str>| json!([{ "path": path, "reset": reset }]);
+    let reset = Some("ALTER DATABASE app RESET search_path");
+    let bad = || ground(path("evil, pg_catalog", reset), 1, 1);
+    let pgcrypto = || json!({ "pgcrypto": "1.3" });
+    snapshot(
+        "prepared_ground",
+        vec![
+            ("nothing there", planned(pgcrypto(), ground(path("app, public", reset), 0, 0))),
+            ("more than names", planned(pgcrypto(), ground(path("a;b", reset), 0, 0))),
+            ("a long one", planned(pgcrypto(), ground(path(&"a;".repeat(99), reset), 0, 0))),
+            ("as the server has it", planned(pgcrypto(), ground(path("a,pg_catalog", None), 0, 0))),
+            ("an operator", planned(pgcrypto(), ground(json!([]), 1, 0))),
+            ("many operators", planned(pgcrypto(), ground(json!([]), 17, 0))),
+            ("functions", planned(pgcrypto(), ground(json!([]), 0, 3))),
+            ("all of it", planned(json!({ "hstore": "1.8", "cube": "2" }), bad())),
+            ("where no script is run", planned(json!({ "hstore": "any" }), bad())),
+            (
+                "objects that belong to others",
+                planned(json!({ "hstore": { "Schema": "public2" } }), bad()),
+            ),
+        ],
+    );
+}

@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::answer::Answer;
+use support::database::server;
 use support::stage::Stage;
 
 /// Creates with this map, and expects a failure that left nothing behind.
@@ -374,7 +375,7 @@ fn a_secret_whose_parts_cannot_be_right() {
 #[test]
 fn scalars_are_strings_and_native() {
     let stage = Stage::new();
-    let port = support::database::server().port;
+    let port = server().port;
     for properties in [
         json!({ "Port": port, "ServiceTimeout": 900, "DryRun": false, "Trigger": 7 }),
         json!({ "Port": port.to_string(), "ServiceTimeout": "900", "DryRun": "FALSE" }),
@@ -385,4 +386,25 @@ fn scalars_are_strings_and_native() {
         properties["PluginsMap"] = json!({ "hstore": "1.7" });
         stage.create_with(&properties).succeeded();
     }
+}
+
+#[test]
+fn a_move_needs_the_objects_of_an_extension() {
+    let stage = Stage::new();
+    let role = stage.database.role("of a mover", "");
+    stage.credentials(&role, "of a mover");
+    stage.database.query(&format!(
+        "GRANT CREATE ON DATABASE {} TO {role}; GRANT CREATE ON SCHEMA public TO {role}",
+        stage.database.name
+    ));
+    // The objects of a trusted extension belong to the superuser of the cluster.
+    let map =
+        |schema: &str| json!({ "hstore": { "Schema": schema }, "humble": { "Schema": schema } });
+    let created = stage.create(&map("public")).succeeded();
+    let words = ["`hstore` can only be moved by a superuser: its objects belong to `postgres`"];
+    let refused = stage.update(&created, &map("other")).failed(&words);
+    assert!(!refused.reason.contains("`humble`"), "{}", refused.reason);
+    stage.update(&created, &json!({ "humble": { "Schema": "other" } })).succeeded();
+    stage.credentials(&server().user, &server().password);
+    stage.update(&created, &map("other")).succeeded();
 }
