@@ -8,7 +8,7 @@ use crate::claim::Whose;
 use crate::nearest::did_you_mean;
 use crate::properties::Reader;
 use crate::request::{
-    DowngradePolicy, Problem, RemovalPolicy, Wanted, WantedExtension, WantedVersion,
+    DowngradePolicy, MOST_PROBLEMS, Problem, RemovalPolicy, Wanted, WantedExtension, WantedVersion,
 };
 use crate::words::shown;
 
@@ -28,6 +28,9 @@ impl Reader<'_> {
         match self.properties.get("PluginsMap") {
             Some(Value::Object(map)) => {
                 for (name, value) in map {
+                    if self.problems.len() >= MOST_PROBLEMS {
+                        break;
+                    }
                     if let Some(extension) = self.extension(name, value) {
                         extensions.insert(name.clone(), extension);
                     }
@@ -62,7 +65,8 @@ impl Reader<'_> {
         let Value::Object(map) = value else {
             return Some(WantedExtension { version: self.version(name, value)?, schema: None });
         };
-        for key in map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str())) {
+        let unknown = map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str()));
+        for key in unknown.take(MOST_PROBLEMS) {
             self.problems.push(Problem::UnknownKey {
                 extension: shown(name).into(),
                 key: shown(key).into(),

@@ -1,7 +1,10 @@
 //! Everything that can go wrong, by who can mend it, and how it is put into words.
 
+use std::collections::HashMap;
 use std::fmt::Display;
+use std::hash::Hash;
 
+use crate::request::MOST_PROBLEMS;
 use crate::words::{chain, listed};
 use crate::{attempt, event, failure, request, secret, target, token, trust};
 
@@ -145,20 +148,18 @@ fn in_database(InDatabase { database, problems }: &InDatabase) -> String {
 /// The problems of several databases, each said once, after the databases that it is in: a long one
 /// may be cut at its end.
 fn in_databases(all: &[InDatabase], asked: usize) -> String {
-    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
-    for InDatabase { database, problems } in all {
-        for problem in problems {
-            match places.iter_mut().find(|(other, _)| other == problem) {
-                Some((_, databases)) => databases.push(database),
-                None => places.push((problem, vec![database])),
-            }
-        }
-    }
-    let problems: Vec<String> = places
-        .into_iter()
-        .map(|(problem, databases)| format!("in {}: {problem}", listed(databases)))
-        .collect();
-    numbered(&format!("nothing was changed in any of the {asked} databases"), &problems)
+    let problems = all.iter().flat_map(|InDatabase { database, problems }| {
+        problems.iter().map(move |problem| (problem.as_str(), database.as_str()))
+    });
+    let problems = grouped(problems);
+    let count = problems.len();
+    let places = grouped(problems.into_iter().map(|(problem, databases)| (databases, problem)));
+    let sentences = places.into_iter().flat_map(|(databases, problems)| {
+        let place = listed(databases);
+        kinds(&problems).into_iter().map(move |sentence| format!("in {place}: {sentence}"))
+    });
+    let heading = format!("nothing was changed in any of the {asked} databases");
+    list(&heading, count, &sentences.take(MOST_PROBLEMS).collect::<Vec<_>>())
 }
 
 /// What failed, and what became of the other databases.
@@ -182,10 +183,80 @@ fn partly(failed: &[(String, Error)], changed: &[String], asked: usize) -> Strin
 
 /// `heading: only problem`, or `heading; 2 problems: (1) ... (2) ...`.
 fn numbered<P: Display>(heading: &str, problems: &[P]) -> String {
-    if let [problem] = problems {
-        return format!("{heading}: {problem}");
+    let told: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    list(heading, problems.len(), &kinds(&told))
+}
+
+fn list(heading: &str, count: usize, sentences: &[String]) -> String {
+    if let [sentence] = sentences
+        && count < MOST_PROBLEMS
+    {
+        return format!("{heading}: {sentence}");
     }
-    let list =
-        problems.iter().enumerate().map(|(index, problem)| format!("({}) {problem}", index + 1));
-    format!("{heading}; {} problems: {}", problems.len(), list.collect::<Vec<_>>().join("; "))
+    // Nobody looked for more.
+    let first = if count >= MOST_PROBLEMS { "the first " } else { "" };
+    let count = count.min(MOST_PROBLEMS);
+    let sentences = sentences.iter().enumerate().map(|(index, it)| format!("({}) {it}", index + 1));
+    let sentences = sentences.collect::<Vec<_>>().join("; ");
+    format!("{heading}; {first}{count} problems: {sentences}")
+}
+
+/// One sentence for all problems that differ in the name that they begin with, and in nothing else.
+fn kinds(problems: &[&str]) -> Vec<String> {
+    let name = |problem: &&str| format!("`{}`", problem.split('`').nth(1).unwrap_or_default());
+    let kinds =
+        grouped(problems.iter().map(|problem| (problem.replace(&name(problem), ""), problem)));
+    let sentence = |(_, alike): (String, Vec<&&str>)| match alike.as_slice() {
+        [first, others @ ..] if !others.is_empty() => {
+            let names: Vec<String> = others.iter().map(|problem| name(problem)).collect();
+            format!("{first}; the same for {}", names.join(", "))
+        }
+        alike => alike.iter().map(ToString::to_string).collect(),
+    };
+    kinds.into_iter().map(sentence).collect()
+}
+
+/// Values by their keys, in the order in which the keys came.
+fn grouped<K: Clone + Eq + Hash, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    let mut places: HashMap<K, usize> = HashMap::new();
+    for (key, value) in pairs {
+        let place = *places.entry(key).or_insert_with_key(|key| {
+            groups.push((key.clone(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(value);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_for_each_kind() {
+        let problems = [
+            "`a`: no such extension",
+            "`b`: no such extension; did you mean `a`?",
+            "`c`: no such extension",
+            "`x` requires `y`: leave `x` out",
+            "no name",
+            "`z` requires `y`: leave `z` out",
+            "`d`: no such extension",
+        ];
+        insta::assert_snapshot!(numbered("all is wrong", &problems), @"all is wrong; 7 problems: (1) `a`: no such extension; the same for `c`, `d`; (2) `b`: no such extension; did you mean `a`?; (3) `x` requires `y`: leave `x` out; the same for `z`; (4) no name");
+        let database = |name: &str, problems: &[&str]| InDatabase::new(name, problems);
+        let all = [
+            database("one", &problems[..4]),
+            database("two", &problems[..3]),
+            database("three", &["`a`: no such extension"]),
+        ];
+        insta::assert_snapshot!(in_databases(&all, 3), @"nothing was changed in any of the 3 databases; 4 problems: (1) in `one`, `two`, `three`: `a`: no such extension; (2) in `one`, `two`: `b`: no such extension; did you mean `a`?; (3) in `one`, `two`: `c`: no such extension; (4) in `one`: `x` requires `y`: leave `x` out");
+        let many: Vec<String> = (0..200).map(|it| format!("`e{it}` is {}", it % 2)).collect();
+        let text = numbered("much is wrong", &many);
+        assert!(text.starts_with("much is wrong; the first 100 problems: (1) `e0` is 0; the same"));
+        assert!(text.ends_with("`e97`, `e99`"), "{text}");
+    }
 }

@@ -3,8 +3,12 @@
 /// The candidate that `word` most likely stands for, if any is near enough.
 ///
 /// Case and the difference between `-` and `_` do not count. Near enough is one letter in three,
-/// or one word inside the other, as `vector` is in `pgvector`.
+/// or one word inside the other, as `vector` is in `pgvector`. A longer word than PostgreSQL's names
+/// stands for none: comparing takes time in proportion to the product of the lengths.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > 63 {
+        return None;
+    }
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let word = plain(word);
     candidates
@@ -42,6 +46,8 @@ mod tests {
             ("pgtrgm", Some("pg_trgm")),
             ("zzz", None),
             ("", None),
+            (&"postgis".repeat(9), Some("postgis")),
+            (&"postgis".repeat(10), None),
         ] {
             assert_eq!(nearest(word, offered), meant, "{word}");
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::observed::{Installed, Observed, Offered};
 use crate::problem::Problem;
 use crate::removal::{self, Listed};
-use crate::request::{DowngradePolicy, RemovalPolicy, Wanted, WantedExtension};
+use crate::request::{DowngradePolicy, MOST_PROBLEMS, RemovalPolicy, Wanted, WantedExtension};
 use crate::step::{Kept, Step};
 use crate::version::{self, Target};
 use crate::words::{listed, shown};
@@ -108,6 +108,9 @@ impl<'a> Planner<'a> {
     fn visit_all(&mut self, wanted: &'a Wanted) {
         self.resolve(wanted);
         for name in self.goals.keys().copied().collect::<Vec<_>>() {
+            if self.problems.len() >= MOST_PROBLEMS {
+                break;
+            }
             self.visit(name, None);
         }
     }
@@ -116,6 +119,9 @@ impl<'a> Planner<'a> {
     fn resolve(&mut self, wanted: &'a Wanted) {
         let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, extension) in &wanted.extensions {
+            if self.problems.len() >= MOST_PROBLEMS {
+                break;
+            }
             let name = match self.spelled(key) {
                 Ok(name) => name,
                 Err(problem) => {

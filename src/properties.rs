@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::nearest::did_you_mean;
-use crate::request::{Authentication, Databases, Place, Problem, Request, SslMode, Wanted};
+use crate::request::{
+    Authentication, Databases, MOST_PROBLEMS, Place, Problem, Request, SslMode, Wanted,
+};
 use crate::target::{is_host, is_plain};
 use crate::words::shown;
 
@@ -74,7 +76,8 @@ impl<'a> Reader<'a> {
     /// Starts with the names, and what only CloudFormation reads.
     pub fn new(properties: &'a Map<String, Value>) -> Self {
         let mut reader = Self { properties, problems: Vec::new() };
-        for name in properties.keys().filter(|name| !PROPERTIES.contains(&name.as_str())) {
+        let unknown = properties.keys().filter(|name| !PROPERTIES.contains(&name.as_str()));
+        for name in unknown.take(MOST_PROBLEMS) {
             reader.problems.push(Problem::UnknownProperty {
                 name: shown(name).into(),
                 suggestion: did_you_mean(name, PROPERTIES),

@@ -7,6 +7,9 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::claim::Whose;
 
+/// How many problems are looked for, and told in one message.
+pub const MOST_PROBLEMS: usize = 100;
+
 /// A checked request: which server, and how its extensions shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

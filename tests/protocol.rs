@@ -54,6 +54,28 @@ fn an_event_of_any_shape_is_answered() {
     stage.deliver(&with("Surprise", json!({ "from": "the future" }))).succeeded();
 }
 
+#[test]
+fn a_map_of_any_size_is_answered_in_time() {
+    let stage = Stage::new().with_seconds(30);
+    let keys = |count: usize, value: &str| -> Value {
+        (0..count).map(|it| (format!("extension_{it}"), json!(value))).collect()
+    };
+    let long = "hstore".repeat(150_000);
+    stage.create(&json!({ long.as_str(): "1.7" })).failed(&["no such extension"]);
+    stage.create(&keys(50_000, "1.7")).failed(&[
+        "the first 100 problems",
+        "`extension_0`: this server",
+        "offers no such extension; the same for `extension_1`, `extension_10`",
+    ]);
+    stage.create(&keys(50_000, "*")).failed(&["the first 100 problems", "says too little"]);
+    let mut properties = keys(50_000, "x");
+    properties["PluginsMap"] = json!({ "hstore": keys(50_000, "1.7") });
+    stage.create_with(&properties).failed(&["the first 100 problems", "unknown property"]);
+    let wrong =
+        json!({ "PluginsMap": {}, "SslMode": long, "RemovalPolicy": long, long.as_str(): 1 });
+    stage.create_with(&wrong).failed(&["bytes, not shown"]);
+}
+
 /// JSON that no string or tree of ours can hold.
 fn odd_json() -> [String; 5] {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(300), close.repeat(300));
