@@ -79,6 +79,23 @@ fn service_timeout(properties: &Object) -> Option<Duration> {
     (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
+/// What `CloudFormation`'s buckets for responses are called, before the region without its dashes.
+const BUCKET: &str = "cloudformation-custom-resource-response-";
+
+/// Whether a text has the form of a region, as `eu-west-1` and `us-gov-west-1` have. Names of
+/// endpoints (`s3-accelerate`), where anybody could have a bucket, have not.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let all = |part: &str, is: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|it| is(&it));
+    match parts.as_slice() {
+        [country, names @ .., number] if country.len() == 2 && !names.is_empty() => {
+            let mut letters = names.iter().chain([country]);
+            letters.all(|part| all(part, u8::is_ascii_lowercase)) && all(number, u8::is_ascii_digit)
+        }
+        _ => false,
+    }
+}
+
 /// The pre-signed URL. Who holds it can answer for us, so nothing prints it.
 #[derive(Clone)]
 pub struct ResponseUrl(Url);
@@ -100,19 +117,36 @@ impl ResponseUrl {
         hidden::hide(text);
         hidden::hide(text.split_once('?').map_or("", |(_, query)| query));
         let url = Url::parse(text).map_err(|_| RefusedUrl::Malformed)?;
-        let loopback = match url.host_str() {
-            Some("localhost") => true,
-            Some(host) => host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback()),
-            None => false,
-        };
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if loopback => Ok(Self(url)),
+        let url = Self(url);
+        match url.0.scheme() {
+            "https" => Ok(url),
+            "http" if url.is_loopback() => Ok(url),
             _ => Err(RefusedUrl::Insecure),
         }
+    }
+
+    /// Whether it leads to a loopback address.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host().trim_matches(['[', ']']);
+        host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether it leads to `CloudFormation`'s own bucket in the region that its host names; where it
+    /// names none, in `region` or in us-east-1.
+    pub fn is_cloudformations(&self, region: &str) -> bool {
+        let plain = self.0.port().is_none() && self.0.username().is_empty();
+        let Some((bucket, rest)) = self.host().split_once('.') else { return false };
+        let rest = rest.strip_suffix(".cn").unwrap_or(rest);
+        let Some(service) = rest.strip_suffix(".amazonaws.com") else { return false };
+        let named = ["s3.dualstack.", "s3.", "s3-"].iter().find_map(|it| service.strip_prefix(it));
+        let regions = match named {
+            Some(named) if is_region(named) => vec![named],
+            None if service == "s3" => vec![region, "us-east-1"],
+            _ => Vec::new(),
+        };
+        let of = |region: &&str| format!("{BUCKET}{}", region.replace('-', "")) == bucket;
+        plain && self.0.scheme() == "https" && regions.iter().any(of)
     }
 
     /// The URL itself, for the one request that uses it.
@@ -168,6 +202,57 @@ mod tests {
             assert_eq!(ResponseUrl::new(bad).err(), Some(RefusedUrl::Insecure), "{bad}");
         }
         assert_eq!(ResponseUrl::new("no url").err(), Some(RefusedUrl::Malformed));
+    }
+
+    #[test]
+    fn the_bucket_is_cloudformation_s_own() {
+        let is_ours =
+            |url: &str| ResponseUrl::new(url).is_ok_and(|url| url.is_cloudformations("eu-west-1"));
+        for rest in [
+            "useast1.s3.amazonaws.com",
+            "euwest1.s3.amazonaws.com",
+            "euwest1.s3-eu-west-1.amazonaws.com",
+            "uswest2.s3-us-west-2.amazonaws.com",
+            "eucentral1.s3.eu-central-1.amazonaws.com",
+            "eucentral1.s3.dualstack.eu-central-1.amazonaws.com",
+            "usgovwest1.s3.us-gov-west-1.amazonaws.com",
+            "apsoutheast2.s3.ap-southeast-2.amazonaws.com:443",
+            "cnnorth1.s3.cn-north-1.amazonaws.com.cn",
+        ] {
+            assert!(
+                is_ours(&format!("https://{BUCKET}{rest}/arn%3Aaws?X-Amz-Signature=1")),
+                "{rest}"
+            );
+            assert!(!is_ours(&format!("https://x@{BUCKET}{rest}/arn")), "{rest}");
+            assert!(!is_ours(&format!("https://x{BUCKET}{rest}/arn")), "{rest}");
+            assert!(!is_ours(&format!("https://x.{BUCKET}{rest}/arn")), "{rest}");
+        }
+        for rest in [
+            "useast1.s3.evil.com",
+            "useast1.s3.amazonaws.com.evil.com",
+            "useast1.s3.evilamazonaws.com",
+            "useast1.s3.amazonaws.com.",
+            "useast1.s3.amazonaws.com.cn.cn",
+            "useast1.s3.amazonaws.com:8443",
+            "useast1.s3.amazonaws.com@evil.com",
+            "useast1.evil.com#.s3.amazonaws.com",
+            "useast1.amazonaws.com",
+            "useast1.execute-api.us-east-1.amazonaws.com",
+            "useast1.s3-website-us-east-1.amazonaws.com",
+            "evil1.s3.amazonaws.com",
+            "evil1.s3.us-east-1.amazonaws.com",
+            "uswest2.s3.amazonaws.com",
+            "accelerate.s3-accelerate.amazonaws.com",
+            "euwest1.s3.us-west-2.amazonaws.com",
+            "euwest1.x.s3.eu-west-1.amazonaws.com",
+            "euwest1.s3.x.eu-west-1.amazonaws.com",
+            "euwest1.s3..amazonaws.com",
+            ".s3..amazonaws.com",
+        ] {
+            assert!(!is_ours(&format!("https://{BUCKET}{rest}/arn")), "{rest}");
+        }
+        assert!(!is_ours("https://s3.eu-west-1.amazonaws.com/bucket/x"));
+        assert!(!is_ours("https://127.0.0.1/x") && !is_ours("http://127.0.0.1/x"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     })?;
     let http = http::client(tls.clone())?;
     if std::env::var_os("_HANDLER").is_some_and(|handler| handler == "responder") {
-        let responder = Responder { http };
+        let responder = Responder { http, region: aws::region(&variable) };
         return lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
             let responder = responder.clone();
             async move { responder.handle(event.payload, event.context).await }

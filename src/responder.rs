@@ -27,6 +27,8 @@ const MARGIN: Duration = Duration::from_millis(500);
 pub struct Responder {
     /// For the answer.
     pub http: reqwest::Client,
+    /// The function's region.
+    pub region: Option<String>,
 }
 
 impl Responder {
@@ -41,7 +43,7 @@ impl Responder {
     ) -> Result<Value, Diagnostic> {
         hidden::forget();
         let record = Object::read(record.get());
-        let (event, url) = ours(&record).map_err(|why| {
+        let (event, url) = ours(&record, self.region.as_deref()).map_err(|why| {
             log::error(&format!("refused a record: {why}"));
             error(NOT_OURS, format!("refused: {why}"))
         })?;
@@ -69,7 +71,7 @@ fn error(error_type: &str, error_message: String) -> Diagnostic {
 }
 
 /// The event in the record, if it is one of `CloudFormation`'s.
-fn ours(record: &Object) -> Result<(Event, ResponseUrl), &'static str> {
+fn ours(record: &Object, region: Option<&str>) -> Result<(Event, ResponseUrl), &'static str> {
     if record.object("requestContext").text("condition").is_none() {
         return Err("not a record of a failed asynchronous invocation");
     }
@@ -80,7 +82,10 @@ fn ours(record: &Object) -> Result<(Event, ResponseUrl), &'static str> {
         return Err("its requestPayload is no event of a custom resource");
     }
     match event.response_url.clone() {
-        Some(Ok(url)) => Ok((event, url)),
+        Some(Ok(url)) if url.is_loopback() => Ok((event, url)),
+        Some(Ok(url)) if url.is_cloudformations(region.unwrap_or_default()) => Ok((event, url)),
+        // Who may send records could use the function as a way out of a closed network.
+        Some(Ok(_)) => Err("its ResponseURL does not lead to CloudFormation's own bucket"),
         Some(Err(_)) => Err("its ResponseURL is neither https nor http to a loopback address"),
         None => Err("it has no ResponseURL: nobody waits for an answer"),
     }
@@ -154,7 +159,7 @@ mod tests {
                 "condition": "RetriesExhausted",
             },
             "requestPayload": {
-                "RequestType": "Create", "ResponseURL": "https://example.com/x", "StackId": "s",
+                "RequestType": "Create", "ResponseURL": "https://127.0.0.1/x", "StackId": "s",
                 "RequestId": "r", "LogicalResourceId": "Extensions",
             },
             "responsePayload": response,
@@ -172,7 +177,7 @@ mod tests {
         let forwarded = |document: &Value| {
             let record = record(&message(document)).to_string();
             let record = Object::read(&record);
-            let (event, _) = ours(&record).expect("ours");
+            let (event, _) = ours(&record, None).expect("ours");
             finished(&record, &event)
         };
         assert_eq!(forwarded(&good), Some(good.to_string()));
@@ -191,7 +196,7 @@ mod tests {
     }
 
     fn is_ours(record: &Value) -> bool {
-        ours(&Object::read(&record.to_string())).is_ok()
+        ours(&Object::read(&record.to_string()), None).is_ok()
     }
 
     #[test]
@@ -203,7 +208,9 @@ mod tests {
         }
         let mut insecure = record(&json!({}));
         insecure["requestPayload"]["ResponseURL"] = json!("http://example.com/x");
-        for other in [json!({}), json!(null), json!({ "Records": [] }), insecure] {
+        let mut foreign = record(&json!({}));
+        foreign["requestPayload"]["ResponseURL"] = json!("https://example.com/x");
+        for other in [json!({}), json!(null), json!({ "Records": [] }), insecure, foreign] {
             assert!(!is_ours(&other), "{other}");
         }
         assert!(is_ours(&record(&json!({}))));

@@ -169,8 +169,12 @@ fn a_record_that_is_not_ours_is_refused() {
         event.as_object_mut().expect("an event").remove(name);
         record(&event, "RetriesExhausted", &crash)
     };
-    let mut insecure = event.clone();
-    insecure["ResponseURL"] = json!("http://192.0.2.1/answer?X-Amz-Signature=5ecre7ab1e");
+    let with_url = |url: &str| {
+        let mut event = event.clone();
+        event["ResponseURL"] = json!(format!("{url}/answer?X-Amz-Signature=5ecre7ab1e"));
+        record(&event, "RetriesExhausted", &crash)
+    };
+    let bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1";
     second.stage.plant("5ecre7ab1e");
     for stranger in [
         json!({}),
@@ -183,7 +187,13 @@ fn a_record_that_is_not_ours_is_refused() {
         without("StackId"),
         without("RequestId"),
         without("LogicalResourceId"),
-        record(&insecure, "RetriesExhausted", &crash),
+        with_url("http://192.0.2.1"),
+        with_url("https://192.0.2.1"),
+        with_url("https://localhost.example.com"),
+        with_url(&format!("https://{bucket}.example.com")),
+        with_url(&format!("https://{bucket}.amazonaws.com@127.0.0.1.example.com")),
+        with_url(&format!("https://{bucket}.amazonaws.com:8443")),
+        with_url(&format!("http://{bucket}.amazonaws.com")),
     ] {
         let outcome = second.function.invoke(stranger.to_string().as_bytes(), TIME);
         let error = outcome.expect_err("a function error");

@@ -96,7 +96,7 @@ impl World {
         let secrets = SecretsManager::start();
         let url = secrets.url();
         let handler = handler(&url);
-        let responder = Responder { http: handler.http.clone() };
+        let responder = Responder { http: handler.http.clone(), region: None };
         let databases = PLACES.iter().map(|_| Database::create()).collect();
         let world = Self {
             runtime,
