@@ -48,7 +48,7 @@ impl Visitor<'_> {
     /// One database in a single visit; several are planned first.
     async fn carry_out(&self, jobs: &[Job]) -> Result<Vec<Report>, Error> {
         let mut reports = match jobs {
-            [job] if job.is_wanted() => vec![self.visit(job, Purpose::Apply).await?],
+            [job] => vec![self.visit(job, Purpose::Apply).await?],
             jobs => {
                 let reports = self.plan_all(jobs).await?;
                 self.apply_all(reports).await?

@@ -162,8 +162,10 @@ impl Handler {
         let budget = answer.budget.hurried(SECRET_PATIENCE);
         let target =
             read_target(&self.secrets, &self.trust, &request.place, Stage::Current, budget).await?;
+        let host = target.host.clone();
         let visitor = self.visitor(request, &request.place, target, answer);
-        Visitor { patience: Patience::SHORT, ..visitor }.leave().await
+        let reports = Visitor { patience: Patience::SHORT, ..visitor }.leave().await;
+        reports.map_err(|error| if error.is_gone() { error } else { error.through(&host) })
     }
 }
 

@@ -95,12 +95,12 @@ impl<'a> Ledger<'a> {
         let names = self.valid().map(|claim| claim.extension.as_str());
         let unlisted = names.filter(|name| !self.listed.contains_key(name));
         let Some(earlier) = earlier else { return unlisted.collect() };
-        let named = earlier.iter().filter_map(|key| match observed.alike(key).as_slice() {
+        let before = earlier.iter().filter_map(|key| match observed.alike(key).as_slice() {
             [name] => Some(*name),
             _ => None,
         });
-        let earlier = observed.with_required(named.collect());
-        let (leaving, staying) = unlisted.partition::<Vec<_>, _>(|name| earlier.contains(name));
+        let before = observed.with_required(before.collect());
+        let (leaving, staying) = unlisted.partition::<Vec<_>, _>(|name| before.contains(name));
         let staying = observed.with_required(staying);
         leaving.into_iter().filter(|name| !staying.contains(name)).collect()
     }

@@ -109,9 +109,11 @@ impl Extension {
             None => format!("relocatable = {}", self.relocatable),
         });
         let control = control.join("\n") + "\n";
-        let view = format!("CREATE VIEW \"{name}_view\" AS SELECT 1 AS one;\n");
+        let objects = format!(
+            "CREATE VIEW \"{name}_view\" AS SELECT 1 AS one;\nCREATE TYPE \"{name}_type\" AS (one int);\n"
+        );
         let mut files =
-            vec![(format!("{name}.control"), control), (format!("{name}--{first}.sql"), view)];
+            vec![(format!("{name}.control"), control), (format!("{name}--{first}.sql"), objects)];
         for (from, to) in self.updates {
             let broken = self.broken == Some(to);
             let text = if broken { "SELECT 1 / 0;\n" } else { "-- nothing to do\n" };
@@ -149,8 +151,12 @@ pub struct Installed {
 pub struct Catalog {
     /// Every extension but `plpgsql`.
     pub extensions: BTreeMap<String, Installed>,
-    /// Every schema that somebody made.
+    /// Every schema that somebody made, but that of the claims.
     pub schemas: BTreeSet<String>,
+    /// The extensions of whose types a column of the user's is, with rows in it.
+    pub used: BTreeSet<String>,
+    /// Who claims which extension, and whether it created the one that is there.
+    pub claims: BTreeMap<(String, String), bool>,
 }
 
 impl Catalog {
@@ -159,10 +165,10 @@ impl Catalog {
         let mut catalog = Self::default();
         for row in rows {
             let [name, version, schema] = <[String; 3]>::try_from(row).expect("three columns");
-            if name == "∅" {
-                catalog.schemas.insert(schema);
-            } else {
-                catalog.extensions.insert(name, Installed { version, schema });
+            match name.as_str() {
+                "∅ schema" => drop(catalog.schemas.insert(schema)),
+                "∅ used" => drop(catalog.used.insert(schema)),
+                _ => drop(catalog.extensions.insert(name, Installed { version, schema })),
             }
         }
         catalog
@@ -178,6 +184,9 @@ impl Catalog {
             let names = quoted(self.extensions.keys().collect());
             statements.push(format!("DROP EXTENSION {names} CASCADE"));
         }
+        if !self.claims.is_empty() {
+            statements.push("DROP SCHEMA cfn_postgres_extensions CASCADE".to_owned());
+        }
         if !self.schemas.is_empty() {
             statements.push(format!("DROP SCHEMA {}", quoted(self.schemas.iter().collect())));
         }
@@ -185,10 +194,23 @@ impl Catalog {
     }
 }
 
-/// Reads a [`Catalog`].
+/// The schema of the claims.
+pub const CLAIMS_SCHEMA: &str = "cfn_postgres_extensions";
+
+/// Reads a [`Catalog`], but for its claims.
 pub const CATALOG: &str = "
     SELECT extname, extversion, extnamespace::regnamespace::text
     FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'
     UNION ALL
-    SELECT NULL, NULL, nspname FROM pg_catalog.pg_namespace
-    WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')";
+    SELECT '∅ schema', '', nspname FROM pg_catalog.pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')
+    UNION ALL
+    SELECT '∅ used', '', substr(c.relname, 5)
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relname ~ '^use_' AND a.attname = 'it' AND NOT a.attisdropped";
+
+/// Reads the claims, where there are any.
+pub const CLAIMS: &str = "
+    SELECT c.physical_id, c.extension, (c.created AND e.oid IS NOT NULL)::text
+    FROM cfn_postgres_extensions.claim AS c
+    LEFT JOIN pg_catalog.pg_extension AS e ON e.extname = c.extension AND e.oid = c.extension_oid";

@@ -21,13 +21,16 @@ impl History<'_> {
             self.meddle(place);
         }
         let mut resource = if self.chance(8) { Some(self.adopted()) } else { self.create() };
-        for _ in 0..self.rng.u8(..4) {
+        for _ in 0..self.rng.u8(..6) {
             let Some(before) = resource.take() else { break };
             self.check_asked();
             if self.chance(5) {
                 self.meddle(before.template.place);
             }
-            if self.chance(5) {
+            if self.chance(40) {
+                self.use_something(before.template.place);
+            }
+            while self.chance(20) {
                 self.stale_duplicate();
             }
             resource = Some(self.update(before));
@@ -167,7 +170,7 @@ impl History<'_> {
         self.remove(gone);
     }
 
-    /// A Delete, until it succeeds.
+    /// A Delete, until it succeeds; where it cannot, somebody skips it.
     fn remove(&mut self, resource: &Resource) {
         let event = self.event(Kind::Delete, &resource.id, &resource.template);
         let mut gone = false;
@@ -178,9 +181,15 @@ impl History<'_> {
             }
             gone = true;
         }
+        self.secrets_gone = gone;
         for _ in 0..20 {
-            if let Heard::Success(id) = self.deliver(&event) {
-                assert_eq!(id, resource.id);
+            let fails = !self.expected(&event).succeeds;
+            let heard = self.deliver(&event);
+            if let Heard::Success(id) = &heard {
+                assert_eq!(*id, resource.id);
+            }
+            if fails || matches!(heard, Heard::Success(_)) {
+                self.secrets_gone = false;
                 if gone {
                     self.world.restore_secrets();
                 }
@@ -192,9 +201,13 @@ impl History<'_> {
 
     /// An old event comes once more, and nobody waits for the answer.
     fn stale_duplicate(&mut self) {
-        if let Some(event) = self.rng.choice(self.sent.clone()) {
+        let updates = self.sent.iter().filter(|event| event.kind == Kind::Update).cloned();
+        let updates: Vec<Event> = updates.collect();
+        let any = updates.is_empty() || self.chance(15);
+        if let Some(event) = self.rng.choice(if any { self.sent.clone() } else { updates }) {
             self.note(format!("again, late: {:?} {:?}", event.kind, event.template));
             self.once(&event, &[]);
+            self.late += 1;
             self.forget_what_was_asked();
         }
     }

@@ -3,7 +3,7 @@
 //! - [`cloudformation`]: what it does with a resource: create, update, roll back, replace, delete.
 //! - [`delivery`]: how an event reaches the functions: once, twice, never, until they are killed.
 //! - [`history`]: what must be true after each event.
-//! - [`oracle`]: what an event must do, worked out from the contract.
+//! - [`oracle`]: what an event must do, worked out from the contract; [`removal`]: what it must drop.
 //! - [`template`]: the properties, right and wrong.
 //! - [`event`]: what is sent.
 //! - [`catalog`]: what the servers offer, and what a database holds.
@@ -19,5 +19,6 @@ pub mod delivery;
 pub mod event;
 pub mod history;
 pub mod oracle;
+pub mod removal;
 pub mod template;
 pub mod world;

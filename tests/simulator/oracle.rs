@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::{Catalog, EXTENSIONS, Extension, Installed, extension};
+use super::removal::{Asker, required};
 use super::template::{Template, Wish};
 
 /// What a Create or an Update comes to.
@@ -12,14 +13,17 @@ pub struct Success {
     pub after: Catalog,
     /// The extensions of the map, as the server spells them.
     pub names: BTreeSet<&'static str>,
+    /// It is not: all checks are passed, and the server fails.
+    pub broken: bool,
 }
 
-/// What a template does to a database; `None` if it fails, and then nothing is changed.
-pub fn predict(template: &Template, before: &Catalog) -> Option<Success> {
+/// What a template does to a database; `None` if it is refused beforehand.
+pub fn predict(template: &Template, asker: &Asker, before: &Catalog) -> Option<Success> {
     if template.flaw.is_some() {
         return None;
     }
     let mut after = before.clone();
+    let mut broken = false;
     let mut goals: Vec<(&'static Extension, &Wish)> = Vec::new();
     for (key, wish) in &template.map {
         let found = find(key)?;
@@ -30,18 +34,21 @@ pub fn predict(template: &Template, before: &Catalog) -> Option<Success> {
     }
     for (extension, wish) in &goals {
         if let Some(installed) = after.extensions.get_mut(extension.name) {
-            update(extension, installed, wish, template.keep)?;
+            broken |= update(extension, installed, wish, template.keep)?;
         }
     }
     for (extension, _) in &goals {
-        create(extension, &goals, &mut after)?;
+        broken |= create(extension, &goals, &mut after)?;
     }
     after.schemas.extend(after.extensions.values().map(|it| it.schema.clone()));
     after.schemas.remove("public");
-    Some(Success { after, names: goals.iter().map(|(extension, _)| extension.name).collect() })
+    let names: BTreeSet<&'static str> = goals.iter().map(|(extension, _)| extension.name).collect();
+    asker.settle(before, &mut after, &required(names.iter().copied()))?;
+    Some(Success { after, names, broken })
 }
 
-fn find(key: &str) -> Option<&'static Extension> {
+/// The extension that a key of a map means.
+pub fn find(key: &str) -> Option<&'static Extension> {
     let mut alike = EXTENSIONS.iter().filter(|it| it.name.eq_ignore_ascii_case(key));
     extension(key).or_else(|| match (alike.next(), alike.next()) {
         (Some(one), None) => Some(one),
@@ -49,17 +56,19 @@ fn find(key: &str) -> Option<&'static Extension> {
     })
 }
 
-/// Creates an extension that is missing, and before it what it requires.
+/// Creates an extension that is missing, and before it what it requires; says whether the server
+/// fails.
 fn create(
     extension: &'static Extension,
     goals: &[(&'static Extension, &Wish)],
     after: &mut Catalog,
-) -> Option<()> {
+) -> Option<bool> {
     if after.extensions.contains_key(extension.name) {
-        return Some(());
+        return Some(false);
     }
+    let mut broken = false;
     for name in extension.requires {
-        create(super::catalog::extension(name)?, goals, after)?;
+        broken |= create(super::catalog::extension(name)?, goals, after)?;
     }
     let wish = goals.iter().find(|(goal, _)| goal.name == extension.name).map(|(_, wish)| *wish);
     let version = match wish.map(|wish| wish.version.as_str()) {
@@ -73,16 +82,19 @@ fn create(
         (Some(own), Some(wanted)) if own != wanted => return None,
         (own, wanted) => own.or(wanted).unwrap_or("public"),
     };
-    if extension.broken == Some(version) {
-        return None;
-    }
+    broken |= extension.broken == Some(version);
     let installed = Installed { version: version.to_owned(), schema: schema.to_owned() };
     after.extensions.insert(extension.name.to_owned(), installed);
-    Some(())
+    Some(broken)
 }
 
-/// Brings an installed extension to what is wished.
-fn update(extension: &Extension, installed: &mut Installed, wish: &Wish, keep: bool) -> Option<()> {
+/// Brings an installed extension to what is wished; says whether the server fails.
+fn update(
+    extension: &Extension,
+    installed: &mut Installed,
+    wish: &Wish,
+    keep: bool,
+) -> Option<bool> {
     let from = installed.version.clone();
     let reaches = |to: &str| extension.reaches(&from, to);
     let target = match wish.version.as_str() {
@@ -101,9 +113,7 @@ fn update(extension: &Extension, installed: &mut Installed, wish: &Wish, keep: b
             }
         },
     };
-    if target != from && extension.broken == Some(target) {
-        return None;
-    }
+    let broken = target != from && extension.broken == Some(target);
     target.clone_into(&mut installed.version);
     match &wish.schema {
         Some(schema) if *schema != installed.schema => {
@@ -114,7 +124,7 @@ fn update(extension: &Extension, installed: &mut Installed, wish: &Wish, keep: b
         }
         _ => {}
     }
-    Some(())
+    Some(broken)
 }
 
 /// The default if it starts like that, else the highest release that does.

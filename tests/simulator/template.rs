@@ -19,12 +19,31 @@ pub struct Template {
     pub map: BTreeMap<String, Wish>,
     /// `DowngradePolicy: Keep`.
     pub keep: bool,
+    /// `RemovalPolicy`.
+    pub policy: Policy,
     /// `DryRun`.
     pub dry_run: bool,
     /// What is wrong with the properties, if anything is.
     pub flaw: Option<Flaw>,
     /// `Trigger`.
     pub trigger: u8,
+}
+
+/// `RemovalPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// All stays.
+    Retain,
+    /// What was created goes, and nothing with it.
+    Drop,
+    /// What was created goes, and what depends on it.
+    DropCascade,
+}
+
+impl Policy {
+    fn random(rng: &mut Rng) -> Self {
+        [Self::Retain, Self::Drop, Self::DropCascade, Self::DropCascade][rng.usize(..4)]
+    }
 }
 
 /// How the function learns which server it is.
@@ -101,6 +120,7 @@ impl Template {
             told: if rng.bool() { Told::Secret } else { Told::Properties },
             map: BTreeMap::new(),
             keep: rng.u8(..4) == 0,
+            policy: Policy::random(rng),
             dry_run: rng.u8(..12) == 0,
             flaw: (rng.u8(..12) == 0).then(|| FLAWS[rng.usize(..FLAWS.len())]),
             trigger: 0,
@@ -115,10 +135,10 @@ impl Template {
     #[must_use]
     pub fn edited(&self, rng: &mut Rng) -> Self {
         let mut next = Self { flaw: None, dry_run: false, ..self.clone() };
-        match rng.u8(..16) {
+        match rng.u8(..20) {
             0..=2 => next.add_wish(rng),
-            3..=6 => next.change_wish(rng),
-            7..=8 => {
+            3..=5 => next.change_wish(rng),
+            6..=8 => {
                 let keys: Vec<String> = next.map.keys().cloned().collect();
                 if let Some(key) = rng.choice(keys) {
                     next.map.remove(&key);
@@ -131,6 +151,12 @@ impl Template {
             12 => next.keep = !next.keep,
             13 => next.trigger = next.trigger.wrapping_add(1),
             14 => next.flaw = rng.choice(FLAWS),
+            15 => next.policy = Policy::random(rng),
+            16..=18 => {
+                // One for another.
+                next.map.pop_first();
+                next.add_wish(rng);
+            }
             _ => return Self::random(rng),
         }
         next.dry_run = rng.u8(..20) == 0;
@@ -164,6 +190,17 @@ impl Template {
         self.map.insert(name, Wish::random(extension, rng));
     }
 
+    /// The keys of its map, as far as anybody can read it.
+    pub fn keys(&self) -> Vec<&str> {
+        match self.flaw {
+            Some(Flaw::Ancient | Flaw::NoMap) => Vec::new(),
+            flaw => {
+                let more = (flaw == Some(Flaw::NumericVersion)).then_some("beta");
+                self.map.keys().map(String::as_str).chain(more).collect()
+            }
+        }
+    }
+
     /// The properties as `CloudFormation` sends them, every scalar a string.
     pub fn properties(&self, world: &World) -> Value {
         if self.flaw == Some(Flaw::Ancient) {
@@ -185,6 +222,7 @@ impl Template {
             "PluginsMap": map,
             "DryRun": if self.dry_run { "true" } else { "FALSE" },
             "DowngradePolicy": if self.keep { "Keep" } else { "Fail" },
+            "RemovalPolicy": format!("{:?}", self.policy),
             "Trigger": self.trigger.to_string(),
         });
         if self.told == Told::Properties {

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
 use super::bucket::Bucket;
-use super::catalog::{CATALOG, Catalog};
+use super::catalog::{CATALOG, CLAIMS, CLAIMS_SCHEMA, Catalog};
 use super::event::LOGICAL_ID;
 use crate::support::database::{Database, server};
 use crate::support::secrets::SecretsManager;
@@ -134,7 +134,16 @@ impl World {
 
     /// What a database holds now.
     pub fn catalog(&self, place: Place) -> Catalog {
-        Catalog::of_rows(self.database(place).query(CATALOG))
+        let mut catalog = Catalog::of_rows(self.database(place).query(CATALOG));
+        if catalog.schemas.remove(CLAIMS_SCHEMA) {
+            let claims = self.database(place).query(CLAIMS);
+            assert!(!claims.is_empty(), "a table without claims");
+            for claim in claims {
+                let [id, name, created] = <[String; 3]>::try_from(claim).expect("three columns");
+                catalog.claims.insert((id, name), created == "true");
+            }
+        }
+        catalog
     }
 
     /// Makes the world as it was at first; these databases hold something.
