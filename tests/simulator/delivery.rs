@@ -100,7 +100,7 @@ impl History<'_> {
                 heard
             }
             // Two databases, and each may be changed by another one of the two.
-            Manner::AtOnce if self.is_about_two(event) => self.once(event, &[]),
+            Manner::AtOnce if event.places().len() > 1 => self.once(event, &[]),
             Manner::AtOnce => self.at_once(event),
             Manner::NoRoute => self.without_route(event),
             Manner::Killed(after) => self.killed(event, Duration::from_micros(after), false),

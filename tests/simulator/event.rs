@@ -1,10 +1,12 @@
 //! What `CloudFormation` and Lambda send.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::bucket::Address;
 use super::template::Template;
-use super::world::World;
+use super::world::{Place, World};
 
 /// The resource's name in the template.
 pub const LOGICAL_ID: &str = "Extensions";
@@ -36,6 +38,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// The databases that it may be about.
+    pub fn places(&self) -> BTreeSet<Place> {
+        self.old.iter().map(|old| old.place).chain([self.template.place]).collect()
+    }
+
     /// The event as it is sent.
     pub fn payload(&self, world: &World, address: &Address) -> Value {
         let mut event = json!({

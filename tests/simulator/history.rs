@@ -172,11 +172,6 @@ impl<'a> History<'a> {
         old.map(|old| old.place)
     }
 
-    /// Whether an event is about two databases.
-    pub fn is_about_two(&self, event: &Event) -> bool {
-        event.old.as_ref().is_some_and(|old| old.place != event.template.place)
-    }
-
     /// Checks one answer, and what the databases hold now.
     pub fn check(&mut self, event: &Event, answer: &Answer, author: Author) {
         check_secrecy(answer);
@@ -191,7 +186,7 @@ impl<'a> History<'a> {
         }
         let expected = self.expected(event);
         self.check_answer(event, answer, &expected);
-        for place in self.places(event) {
+        for place in event.places() {
             let after = self.world.catalog(place);
             let must = expected.after.get(&place).unwrap_or(&self.catalogs[&place]);
             assert_eq!(after, *must, "{:?}: {answer:#?}", self.catalogs[&place]);
@@ -228,12 +223,6 @@ impl<'a> History<'a> {
         if event.kind == Kind::Create || ours { issued.to_owned() } else { event.id.clone() }
     }
 
-    /// The databases that an event may be about.
-    fn places(&self, event: &Event) -> BTreeSet<Place> {
-        let old = event.old.iter().map(|old| old.place);
-        old.chain([event.template.place]).collect()
-    }
-
     /// Takes note of what an event has made of a database.
     pub fn learn(&mut self, event: &Event, place: Place, after: Catalog) {
         let lost: Vec<_> = self.catalogs[&place].used.difference(&after.used).collect();
@@ -253,7 +242,7 @@ impl<'a> History<'a> {
 
     /// The databases of an event whose function never ran are as they were.
     pub fn check_nothing_changed(&self, event: &Event) {
-        for place in self.places(event) {
+        for place in event.places() {
             assert_eq!(self.world.catalog(place), self.catalogs[&place], "something was changed");
         }
     }
@@ -261,7 +250,7 @@ impl<'a> History<'a> {
     /// Each database of an event whose function was killed is as it was, or all of it is done.
     pub fn check_all_or_nothing(&mut self, event: &Event) {
         let expected = self.expected(event);
-        for place in self.places(event) {
+        for place in event.places() {
             let after = self.world.catalog(place);
             if after != self.catalogs[&place] {
                 assert_eq!(Some(&after), expected.after.get(&place), "half of it was done");
