@@ -14,7 +14,7 @@ WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.jso
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
 	--test databases --test connections --test iam --test reference --test network --test rds --test tls --test rogue \
-	--test removal --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground
+	--test removal --test removal_hostile --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground
 TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0

@@ -84,13 +84,13 @@ pub struct Claim {
 pub struct Home {
     /// Whose schema it is.
     pub owner: String,
-    /// Schema and table belong to us, to a superuser, or to a member of a cloud's stand-in for
-    /// one: somebody else's triggers and policies would run with our rights. A role that the
+    /// Schema and table belong to us, to a superuser, or, on a cloud, to a member of its stand-in
+    /// for one: somebody else's triggers and policies would run with our rights. A role that the
     /// database itself has us take is somebody else.
     pub trusted: bool,
     /// Something of the table's name is there.
     pub table: bool,
-    /// It is a table with the columns that we give it, and no triggers, rules or policies.
+    /// It is a table as we make it, down to its defaults: nothing in it can run anybody's code.
     pub ours: bool,
     /// We may read it.
     pub readable: bool,

@@ -60,10 +60,13 @@ SELECT jsonb_build_object(
     'role', current_user,
     -- Not the setting is_superuser: that is as old as the session, which may be a pooler's.
     'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-    -- NULL where there is no such role.
-    'delegated', pg_has_role(to_regrole('rds_superuser'), 'MEMBER') IS TRUE
-        OR pg_has_role(to_regrole('azure_pg_admin'), 'MEMBER') IS TRUE
-        OR pg_has_role(to_regrole('cloudsqlsuperuser'), 'MEMBER') IS TRUE,
+    -- A role's name means nothing without its cloud's own settings.
+    'delegated', EXISTS (
+        SELECT FROM (VALUES ('rds_superuser', 'rds.'), ('azure_pg_admin', 'azure.'),
+                            ('cloudsqlsuperuser', 'cloudsql.')) AS cloud (role, prefix)
+        WHERE pg_has_role(to_regrole(role), 'MEMBER')
+          AND (current_setting(prefix || 'extensions', true) IS NOT NULL
+            OR EXISTS (SELECT FROM pg_settings WHERE starts_with(name, prefix)))),
     'may_create', has_database_privilege(current_database(), 'CREATE'),
     'raster_inside', /* raster.sql */,
     'read_only', current_setting('transaction_read_only')::boolean,

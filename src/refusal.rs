@@ -98,8 +98,9 @@ pub enum Refusal {
     /// The claims' table is something else.
     #[error(
         "`RemovalPolicy` keeps its claims in `cfn_postgres_extensions.claim`, and what has that \
-         name here is not the table of this function, or somebody gave it triggers, rules or policies: \
-         take them away or rename it, or use `Retain`"
+         name here is not the table of this function, as it makes it: somebody gave it other columns, \
+         defaults, constraints, indexes, triggers, rules, policies or children; take them away or \
+         rename it, or use `Retain`"
     )]
     ClaimsAreNone,
     /// The claims' table is out of reach.

@@ -22,7 +22,7 @@ impl Cluster {
         Self::with(&[])
     }
 
-    /// The same with these settings, `name=value`; `None` where the server has no such library.
+    /// One with these settings; `None` where the server has no such library.
     pub fn of_library(library: &str, settings: &[&str]) -> Option<Self> {
         let found = server().connect("postgres").value(&format!(
             "SELECT pg_stat_file(setting || '/{library}.so', true) IS NULL
@@ -35,7 +35,8 @@ impl Cluster {
         Some(Self::with(settings))
     }
 
-    fn with(settings: &[&str]) -> Self {
+    /// The same with these settings, `name=value`.
+    pub fn with(settings: &[&str]) -> Self {
         let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/postgres.py");
         let mut child = Command::new("python3")
             .args([tool, "run", "--bin", &server().bin])
