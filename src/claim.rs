@@ -76,6 +76,9 @@ pub struct Claim {
     pub void: bool,
     /// It came with a dump: its oids are those of another place.
     pub restored: bool,
+    /// The transaction that wrote the row last.
+    #[serde(default)]
+    pub written: String,
 }
 
 /// The schema where the table is or would be.

@@ -10,6 +10,7 @@ SELECT coalesce(jsonb_agg(jsonb_build_object(
     'created', c.created AND is_it.so,
     'stale', c.created AND NOT is_it.so,
     'void', c.database <> current_database(),
+    'written', c.xmin::text,
     'restored', c.home <> n.oid) ORDER BY c.claimed_at, c.stack, c.logical_id), '[]')::text
 FROM cfn_postgres_extensions.claim AS c
 JOIN pg_namespace AS n ON n.nspname = 'cfn_postgres_extensions'

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::claim::{Claim, Home};
 use crate::ground::Ground;
-use crate::sql::Identifier;
+use crate::sql::{Identifier, Literal};
 
 /// The query of the third look; takes the names of extensions as a JSON array.
 pub const OBSTACLES: &str = include_str!("obstacles.sql");
@@ -100,8 +100,12 @@ pub struct Installed {
 /// What stands or falls with the extensions that shall be dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Obstacles {
-    /// What depends on them.
+    /// What depends on them: the first hundred, and every extension.
     pub dependents: Vec<Dependent>,
+    /// How many there are.
+    pub total: usize,
+    /// How many depend on each of the extensions.
+    pub counts: BTreeMap<String, usize>,
     /// Their configuration tables, whose rows are the user's: `pg_extension.extconfig`.
     pub tables: Vec<ConfigTable>,
 }
@@ -109,6 +113,8 @@ pub struct Obstacles {
 /// Something that depends on an extension that shall be dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Dependent {
+    /// The extensions to be dropped that it depends on.
+    pub of: Vec<String>,
     /// Kind and name: `table column app.shops.place`.
     pub what: String,
     /// Its name, if it is an extension.
@@ -131,6 +137,9 @@ pub struct ConfigTable {
     /// Whether we may keep others from writing to it.
     #[serde(default)]
     pub lockable: bool,
+    /// The transaction that made the table a member of the extension.
+    #[serde(default)]
+    pub member_since: Option<String>,
     /// Whether there are any such rows; known after a fourth look.
     #[serde(default)]
     pub has_rows: bool,
@@ -140,13 +149,32 @@ impl Obstacles {
     /// Asks for every table that we can see whether it has rows of the user's: an array of
     /// booleans. `None` where there is no such table.
     ///
-    /// The conditions are the extensions' own SQL, as `pg_dump` takes it.
-    pub fn rows_query(&self) -> Option<String> {
+    /// The conditions are the extensions' own SQL, as `pg_dump` takes it. Rows are the extension's own
+    /// where its script inserted them as a resource created it: one transaction wrote the claim, the
+    /// rows, and that the table is a member. Without that claim they count as the user's, as after a
+    /// restore, which may be one transaction too.
+    pub fn rows_query(&self, claims: &[Claim]) -> Option<String> {
         let tables = self.tables.iter().filter(|table| table.readable);
         let exist: Vec<_> = tables
-            .map(|ConfigTable { schema, table, condition, .. }| {
+            .map(|config| {
+                let ConfigTable { extension, schema, table, condition, member_since, .. } = config;
                 let (schema, table) = (Identifier(schema), Identifier(table));
-                format!("EXISTS (SELECT FROM ONLY {schema}.{table}\n{condition}\n)")
+                let by_claimant = |created: &&String| {
+                    claims.iter().any(|claim| {
+                        claim.extension == *extension
+                            && claim.written == **created
+                            && !claim.void
+                            && !claim.restored
+                    })
+                };
+                let own = member_since
+                    .iter()
+                    .find(by_claimant)
+                    .map_or_else(String::new, |own| format!("WHERE written <> {}", Literal(own)));
+                format!(
+                    "EXISTS (SELECT FROM (SELECT {table}.xmin::text AS written \
+                     FROM ONLY {schema}.{table}\n{condition}\n) AS rows {own})"
+                )
             })
             .collect();
         (!exist.is_empty()).then(|| format!("SELECT jsonb_build_array({})::text", exist.join(", ")))

@@ -6,17 +6,14 @@ use crate::words::listed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// `Drop` takes nothing along.
-    #[error(
-        "{} cannot be dropped: {} depends on it; drop or change that first, or use \
-         `RemovalPolicy: DropCascade`, which takes it along",
-        quoted(extensions),
-        some(objects)
-    )]
+    #[error("`{extension}` cannot be dropped: {}", depending(objects, *count))]
     DependedOn {
-        /// The extensions.
-        extensions: Vec<String>,
-        /// Kind and name of what depends on them.
+        /// The extension.
+        extension: String,
+        /// Kind and name of what depends on it, the first of all.
         objects: Vec<String>,
+        /// How many there are.
+        count: usize,
     },
     /// `Drop` takes no rows along.
     #[error(
@@ -122,12 +119,19 @@ fn quoted(names: &[String]) -> String {
     listed(names.iter().map(String::as_str))
 }
 
-/// The first few of them.
-fn some(objects: &[String]) -> String {
+/// The first few of `count` objects, that they depend on it, and what to do.
+fn depending(objects: &[String], count: usize) -> String {
     const MOST: usize = 12;
-    let mut some = objects[..objects.len().min(MOST)].join(", ");
-    if objects.len() > MOST {
-        some = format!("{some} and {} more", objects.len() - MOST);
-    }
-    some
+    let named = &objects[..objects.len().min(MOST)];
+    let some = match (named.join(", "), count.saturating_sub(named.len())) {
+        (named, 0) => named,
+        (named, more) if named.is_empty() => format!("{more} objects"),
+        (named, more) => format!("{named} and {more} more"),
+    };
+    let (depend, them, along) =
+        if count == 1 { ("depends", "that", "it") } else { ("depend", "them", "them") };
+    format!(
+        "{some} {depend} on it; drop or change {them} first, or use `RemovalPolicy: DropCascade`, \
+         which takes {along} along"
+    )
 }

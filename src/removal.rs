@@ -135,6 +135,8 @@ impl<'a> Ledger<'a> {
         let mut along: Vec<String> = Vec::new();
         if cascade {
             along.extend(obstacles.dependents.iter().map(|dependent| dependent.what.clone()));
+            let more = obstacles.total.saturating_sub(along.len());
+            along.extend((more > 0).then(|| format!("{more} more")));
             let rows = obstacles.tables.iter().filter(|table| table.has_rows);
             along.extend(rows.map(|table| format!("the rows of {table}")));
         }
@@ -146,48 +148,38 @@ impl<'a> Ledger<'a> {
     /// What forbids the drop.
     fn refused(&self, doomed: &[&Installed]) -> Vec<Problem> {
         let observed = self.observed;
-        let names = || doomed.iter().map(|installed| installed.name.clone()).collect();
         let mut problems: Vec<Problem> =
             doomed.iter().filter_map(|it| Problem::of_ownership(it, observed)).collect();
         let obstacles = &observed.obstacles;
         if self.policy == RemovalPolicy::DropCascade {
-            let extensions = obstacles.dependents.iter().filter_map(|it| it.extension.as_deref());
-            for extension in extensions {
-                if let Some(owner) = self.heir(extension) {
-                    problems.push(
-                        Refusal::ListedElsewhere {
-                            extensions: names(),
-                            extension: extension.to_owned(),
-                            resource: owner.logical_id.clone(),
-                            stack: owner.stack.clone(),
-                        }
-                        .into(),
-                    );
-                } else if self.listed.contains_key(extension) {
-                    problems.push(
-                        Refusal::ListedHere {
-                            extensions: names(),
-                            extension: extension.to_owned(),
-                        }
-                        .into(),
-                    );
+            for dependent in &obstacles.dependents {
+                let Some(extension) = &dependent.extension else { continue };
+                let (extensions, extension) = (dependent.of.clone(), extension.clone());
+                let refusal = if let Some(owner) = self.heir(&extension) {
+                    Refusal::ListedElsewhere {
+                        extensions,
+                        extension,
+                        resource: owner.logical_id.clone(),
+                        stack: owner.stack.clone(),
+                    }
+                } else if self.listed.contains_key(extension.as_str()) {
+                    Refusal::ListedHere { extensions, extension }
                 } else if self.valid().any(|claim| claim.extension == extension) {
-                    problems.push(
-                        Refusal::NotDropped {
-                            extensions: names(),
-                            extension: extension.to_owned(),
-                        }
-                        .into(),
-                    );
-                }
+                    Refusal::NotDropped { extensions, extension }
+                } else {
+                    continue;
+                };
+                problems.push(refusal.into());
             }
             return problems;
         }
-        if !obstacles.dependents.is_empty() {
+        for (extension, count) in &obstacles.counts {
+            let objects = obstacles.dependents.iter().filter(|it| it.of.contains(extension));
             problems.push(
                 Refusal::DependedOn {
-                    extensions: names(),
-                    objects: obstacles.dependents.iter().map(|it| it.what.clone()).collect(),
+                    extension: extension.clone(),
+                    objects: objects.map(|it| it.what.clone()).collect(),
+                    count: *count,
                 }
                 .into(),
             );

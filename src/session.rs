@@ -10,7 +10,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::budget::Budget;
-use crate::claim::{self, Home};
+use crate::claim::{self, Claim, Home};
 use crate::connection::Connection;
 use crate::failure::Error;
 use crate::ground;
@@ -74,7 +74,7 @@ impl Session {
         observed.share_offers(known, &mut offers.lock().unwrap_or_else(PoisonError::into_inner));
         let doomed = plan::doomed(wanted, &observed);
         if !doomed.is_empty() {
-            let obstacles = self.obstacles(&doomed, budget).await?;
+            let obstacles = self.obstacles(&doomed, &observed.claims, budget).await?;
             observed.obstacles = obstacles;
         }
         if let Some(question) = plan::ground_question(wanted, &observed) {
@@ -134,7 +134,12 @@ impl Session {
     }
 
     /// What dropping these would meet.
-    async fn obstacles(&self, doomed: &[&str], budget: Budget) -> Result<Obstacles, Error> {
+    async fn obstacles(
+        &self,
+        doomed: &[&str],
+        claims: &[Claim],
+        budget: Budget,
+    ) -> Result<Obstacles, Error> {
         let names = Value::from(doomed.to_vec()).to_string();
         let question: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT)];
         let memory = self.connection.client.batch_execute(USUAL_MEMORY);
@@ -150,7 +155,7 @@ impl Session {
             self.bounded(lock, budget, "waiting for those who write to an extension's tables")
                 .await?;
         }
-        if let Some(query) = obstacles.rows_query() {
+        if let Some(query) = obstacles.rows_query(claims) {
             let text = self.look(&query, &[], budget).await?;
             obstacles.has_rows(&self.parsed::<Vec<bool>>(Some(&text))?);
         }

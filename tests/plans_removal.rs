@@ -111,8 +111,9 @@ fn removals() {
     let away = json!({ "home": null });
     let hstore = || claim("hstore", true);
     let citext = || claim("other cube", false);
-    let obstacles = json!({ "obstacles": { "dependents": [
-        { "what": "table column public.shops.tags", "extension": null }, { "what": "view public.tagged", "extension": null } ],
+    let obstacles = json!({ "obstacles": { "total": 90_000, "counts": { "hstore": 90_000 }, "dependents": [
+        { "of": ["hstore"], "what": "table column public.shops.tags", "extension": null },
+        { "of": ["hstore"], "what": "view public.tagged", "extension": null } ],
         "tables": [ { "extension": "hstore", "schema": "public", "table": "kept", "condition": "", "readable": true, "has_rows": true } ] } });
     let drop =
         |map: &[&str], claims: &[Value], changes: &Value| planned("Drop", map, claims, changes);
@@ -192,15 +193,21 @@ fn removals() {
 #[test]
 fn refused_removals() {
     let hstore = || vec![claim("hstore", true)];
-    let dependents = |what: &[Value]| json!({ "obstacles": { "dependents": what, "tables": [] } });
-    let on = |name: &str| json!({ "what": format!("extension {name}"), "extension": name });
-    let columns = |count: usize| {
-        let column =
-            |at| json!({ "what": format!("table column public.t.c{at}"), "extension": null });
-        dependents(&(1..=count).map(column).collect::<Vec<_>>())
+    let dependents = |what: &[Value]| {
+        let total = what.len();
+        json!({ "obstacles": { "dependents": what, "total": total, "counts": { "hstore": total },
+                               "tables": [] } })
     };
+    let on = |name: &str| json!({ "of": ["hstore"], "what": format!("extension {name}"), "extension": name });
+    let column = |at: usize, of: &[&str]| json!({ "of": of, "what": format!("table column public.t.c{at}"), "extension": null });
+    let columns = |count: usize| {
+        dependents(&(1..=count).map(|at| column(at, &["hstore"])).collect::<Vec<_>>())
+    };
+    let on_several = json!({ "obstacles": {
+        "dependents": [column(1, &["hstore"]), column(2, &["hstore", "cube"])],
+        "total": 44, "counts": { "hstore": 2, "cube": 1, "earthdistance": 42 }, "tables": [] } });
     let table = |readable: bool| {
-        json!({ "obstacles": { "dependents": [], "tables": [ { "extension": "hstore", "schema": "public",
+        json!({ "obstacles": { "dependents": [], "total": 0, "counts": {}, "tables": [ { "extension": "hstore", "schema": "public",
             "table": "kept", "condition": "WHERE mine", "readable": readable, "has_rows": readable } ] } })
     };
     let with_home = |key: &str, to: Value| json!({ "home": with(home(), key, to) });
@@ -213,7 +220,17 @@ fn refused_removals() {
         "refused_removals",
         vec![
             ("something depends on it", drop(columns(2))),
+            ("one thing depends on it", drop(columns(1))),
             ("much depends on it", drop(columns(14))),
+            (
+                "each with what depends on it",
+                planned(
+                    "Drop",
+                    &[],
+                    &[hstore(), vec![claim("cube", true), claim("earthdistance", true)]].concat(),
+                    &on_several,
+                ),
+            ),
             ("rows", drop(table(true))),
             ("perhaps rows", drop(table(false))),
             (

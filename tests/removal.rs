@@ -174,6 +174,71 @@ fn rows_of_the_user_in_an_extensions_tables() {
 }
 
 #[test]
+fn a_schema_that_was_created_stays() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "DropCascade");
+    it.create(&json!({ "hstore": { "Schema": "ext" }, "housed": "" })).succeeded();
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('ext', 'housed_home')";
+    assert_eq!(stage.database.value(schemas), "2");
+}
+
+#[test]
+fn rows_that_the_extensions_script_inserted_are_its_own() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let refused = ["seeded", "public.seeds", "rows of yours"];
+    let again = |it: &mut Resource| it.create(&json!({ "seeded": "", "hstore": "" })).succeeded();
+    again(&mut it);
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+    for change in [
+        "INSERT INTO public.seeds VALUES (3)",
+        "UPDATE public.seeds SET id = 4 WHERE id = 2",
+        // As when another resource inherits it: then nobody's claim tells.
+        "UPDATE cfn_postgres_extensions.claim SET extension = extension",
+    ] {
+        again(&mut it);
+        stage.database.query(change);
+        it.delete().failed(&refused);
+        it.policy = "DropCascade";
+        it.update(&json!({})).succeeded();
+        it.policy = "Drop";
+    }
+    again(&mut it);
+    stage.database.query("INSERT INTO public.seeds VALUES (3)");
+    if stage.database.dump_and_restore() {
+        // One transaction has made all of it.
+        it.delete().failed(&refused);
+        it.update(&json!({ "seeded": "" })).succeeded();
+        it.delete().failed(&refused);
+    }
+}
+
+#[test]
+fn many_dependents_are_counted_and_no_extension_among_them_is_overlooked() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let mut other = Resource::new(&stage, "b", "Drop");
+    it.create(&json!({ "hstore": "", "cube": "" })).succeeded();
+    let columns: Vec<_> = (1..=150).map(|at| format!("c{at} hstore")).collect();
+    let (columns, version) = (columns.join(", "), stage.default_version("hstore"));
+    stage.database.query(&format!("CREATE TABLE public.t (id int, x cube, {columns})"));
+    it.delete().failed(&["`hstore` cannot be dropped: ", " and 138 more depend on it"]);
+    it.delete().failed(&["`cube` cannot be dropped: table column public.t.x depends on it"]);
+    other.create(&json!({ "leech": "" })).succeeded();
+    it.policy = "DropCascade";
+    it.update(&json!({ "cube": "" })).failed(&["extension `leech` depends on it", "stack/b/"]);
+    other.delete().succeeded();
+    let event = it.event("Update", &json!({ "PluginsMap": { "cube": "" } }));
+    let answer = stage.deliver_once(&event).succeeded();
+    let begin = format!("Dropping plugin hstore version {version}, and along with that: ");
+    let line = answer.log.iter().find(|line| line.starts_with(&begin)).expect("an announcement");
+    assert!(line.ends_with(", 50 more ..."), "{line}");
+}
+
+#[test]
 fn the_condition_of_such_a_table_has_the_usual_memory() {
     let stage = Stage::new();
     let usual = stage.database.value("SHOW work_mem");

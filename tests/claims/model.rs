@@ -204,11 +204,12 @@ impl Database {
                 || (*name == "citext" && self.linked && names.contains(&"hstore"));
             if needs {
                 gone.insert(name);
-                dependents.push(json!({ "what": format!("extension {name}"), "extension": name }));
+                let what = format!("extension {name}");
+                dependents.push(json!({ "of": names, "what": what, "extension": name }));
             }
         }
         for name in self.used.iter().filter(|name| gone.contains(*name)) {
-            dependents.push(json!({ "what": format!("table column use_{name}.it") }));
+            dependents.push(json!({ "of": names, "what": format!("table column use_{name}.it") }));
         }
         let tables: Vec<Value> = names
             .iter()
@@ -218,7 +219,10 @@ impl Database {
                         "readable": true, "has_rows": self.rows })
             })
             .collect();
-        json!({ "dependents": dependents, "tables": tables })
+        let total = dependents.len();
+        let counts: BTreeMap<_, _> =
+            names.iter().filter(|_| total > 0).map(|name| (*name, total)).collect();
+        json!({ "dependents": dependents, "total": total, "counts": counts, "tables": tables })
     }
 
     fn remove(&mut self, names: &[&'static str]) {

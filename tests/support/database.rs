@@ -170,8 +170,8 @@ impl Database {
         });
     }
 
-    /// Dumps it, drops it, and restores it under the same name; only some servers have the
-    /// programs for that.
+    /// Dumps it, drops it, and restores it under the same name, in one transaction; only some servers
+    /// have the programs for that.
     pub fn dump_and_restore(&self) -> bool {
         if !Path::new(&self.server.bin).join("pg_dump").exists() {
             println!("skipped: this server has no pg_dump");
@@ -184,7 +184,7 @@ impl Database {
             admin.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
             admin.query(&format!("CREATE DATABASE {name}"));
         });
-        let mut psql = self.program("psql", &self.name, &["-q", "-v", "ON_ERROR_STOP=1"]);
+        let mut psql = self.program("psql", &self.name, &["-1", "-q", "-v", "ON_ERROR_STOP=1"]);
         let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql");
         psql.stdin.take().expect("a pipe").write_all(&dump.stdout).expect("psql reads");
         assert!(psql.wait().expect("psql ends").success());
