@@ -68,7 +68,6 @@ SELECT jsonb_build_object(
           AND (current_setting(prefix || 'extensions', true) IS NOT NULL
             OR EXISTS (SELECT FROM pg_settings WHERE starts_with(name, prefix)))),
     'may_create', has_database_privilege(current_database(), 'CREATE'),
-    'raster_inside', /* raster.sql */,
     'read_only', current_setting('transaction_read_only')::boolean,
     -- To ask for a setting that the role may not see is an error.
     'libraries', CASE
@@ -100,8 +99,7 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(o)) FROM offered AS o
         WHERE lower(o.name) IN (SELECT u.name FROM unsettled AS u)
            OR lower(o.name) = ANY (ARRAY(
-               SELECT lower(unnest(r.requires)::text COLLATE "C") FROM offered AS r))
-           OR o.name = 'postgis_raster'), '[]') END,
+               SELECT lower(unnest(r.requires)::text COLLATE "C") FROM offered AS r))), '[]') END,
     'paths', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', i.name, 'target', p.target, 'reachable', p.path IS NOT NULL))

@@ -3,7 +3,7 @@
 -- $1 is what the template wants, as JSON. Its "plain" has the names and exact versions, and $4 the
 -- names of which any version will do; "plain" is null where more than that has to be looked at.
 --
--- $2 is the text of details.sql, and $3 and $5 of parts of it, home.sql and raster.sql. The server
+-- $2 is the text of details.sql, and $3 of a part of it, home.sql. The server
 -- plans them only when it runs them, since it gets them as texts: query_to_xml() is its one function
 -- that runs a text without a procedural language. It takes no parameters, so $1 waits in a setting of
 -- ours. The session's search_path is pg_catalog: nothing of a user's is found.
@@ -16,9 +16,8 @@ SELECT CASE
     ELSE replace(replace(replace(
         substring(
             query_to_xml(
-                replace(replace(replace($2,
+                replace(replace($2,
                     '/* home.sql */', CASE WHEN has_home THEN $3 ELSE 'NULL' END),
-                    '/* raster.sql */', CASE WHEN installed ? 'postgis' THEN $5 ELSE 'false' END),
                     '$1', 'current_setting(''cfn_postgres_extensions.wanted'')')
                     || left(set_config('cfn_postgres_extensions.wanted', $1, true), 0),
                 false, true, '')::text,

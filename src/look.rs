@@ -28,9 +28,6 @@ const DETAILS: &str = include_str!("details.sql");
 /// What it leaves out of that where no schema can have claims in it.
 const HOME: &str = include_str!("home.sql");
 
-/// Whether `PostGIS` has its raster part in itself: a part of [`DETAILS`].
-const RASTER: &str = include_str!("raster.sql");
-
 /// What a look has to know of the request: how much there may be to do.
 #[derive(Debug)]
 pub struct Look {
@@ -80,19 +77,18 @@ impl Look {
 
     /// The whole, without a glance first: a query and its parameter.
     pub fn whole(&self) -> (String, [(&(dyn ToSql + Sync), Type); 1]) {
-        let details = DETAILS.replace("/* home.sql */", HOME).replace("/* raster.sql */", RASTER);
+        let details = DETAILS.replace("/* home.sql */", HOME);
         let sql = format!("SELECT details::text FROM ({details}) AS whole");
         (sql, [(&self.wanted, Type::TEXT)])
     }
 
     /// What [`SQL`] takes.
-    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 5] {
+    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
         [
             (&self.wanted, Type::TEXT),
             (&DETAILS, Type::TEXT),
             (&HOME, Type::TEXT),
             (&self.any, Type::TEXT_ARRAY),
-            (&RASTER, Type::TEXT),
         ]
     }
 }

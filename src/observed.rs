@@ -62,9 +62,6 @@ pub struct Observed {
     pub offered: Option<Vec<Offered>>,
     /// From the installed version of those that may have to be updated to every known one.
     pub paths: Vec<UpdatePath>,
-    /// PostGIS holds its raster functions itself, as it did before version 3.
-    #[serde(default)]
-    pub raster_inside: bool,
     /// The schema where the claims are; `None` where there is no such schema.
     #[serde(default)]
     pub home: Option<Home>,

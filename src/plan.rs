@@ -193,9 +193,6 @@ impl<'a> Planner<'a> {
         self.visit_requirements(name, version);
         self.problems.extend(Problem::of_privileges(version, &subject, observed));
         self.problems.extend(Problem::of_parameter_group(name, &subject, observed));
-        if self.package_raster(version) {
-            return;
-        }
         let (schema, new_schema) =
             self.schema_to_create(version, goal.and_then(|goal| goal.schema.as_deref()));
         self.plan.steps.push(Step::Create {
@@ -238,6 +235,16 @@ impl<'a> Planner<'a> {
         {
             self.problems.push(Problem::FirstStatement {
                 name: name.to_owned(),
+                installed: installed.version.clone(),
+                wanted: to.to_owned(),
+            });
+        }
+        if let Some(to) = target
+            && name == "postgis"
+            && installed.version.starts_with("2.")
+            && !to.starts_with("2.")
+        {
+            self.problems.push(Problem::RasterInside {
                 installed: installed.version.clone(),
                 wanted: to.to_owned(),
             });

@@ -113,6 +113,18 @@ pub enum Problem {
         /// The version wanted.
         wanted: String,
     },
+    /// Its raster functions would be left in no extension.
+    #[error(
+        "`postgis`: {installed} is installed, whose raster functions become an extension of their own \
+         with version 3, which a plain update to {wanted} does not do: run `SELECT \
+         postgis_extensions_upgrade()` there by hand, twice, then deploy again"
+    )]
+    RasterInside {
+        /// The version there is.
+        installed: String,
+        /// The version wanted.
+        wanted: String,
+    },
     /// The server knows the version, but cannot get there from the one installed.
     #[error(
         "`{name}`: {installed} is installed, and the server has no update path from it to \

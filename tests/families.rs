@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::json;
-use support::several::{create, names, with_others};
 use support::stage::Stage;
 
 #[test]
@@ -34,48 +33,18 @@ fn a_member_that_the_map_has_its_own_word_for() {
 }
 
 #[test]
-fn raster_functions_that_an_update_of_postgis_unpackages() {
+fn an_update_that_would_leave_raster_functions_in_no_extension() {
     let stage = Stage::new();
     let Some(version) = postgis_after(&stage, BEFORE) else { return };
-    // The look has enough memory for its update paths.
-    stage.database.set("temp_file_limit", "0");
-    stage.database.query("CREATE EXTENSION postgis; CREATE EXTENSION postgis_raster");
-    let in_one = in_one_extension();
-    stage.database.query(&in_one);
-    stage.database.query("CREATE TABLE public.maps (id int, tile raster)");
-    let answer = stage.create(&json!({ "PostGIS": version })).succeeded();
-    assert_eq!(
-        answer.data("Changes"),
-        format!(
-            "updated postgis {BEFORE} to {version}; created postgis_raster unpackaged; \
-             updated postgis_raster unpackaged to {version} (with postgis)"
-        )
-    );
-    let installed = format!("postgis {version}, postgis_raster {version}");
-    assert_eq!(stage.database.installed(), installed);
-    stage.database.query("SELECT st_width(tile) FROM public.maps");
-
-    stage.database.query(&in_one);
-    let answer = stage.create(&json!({ "postgis_raster": "latest", "postgis": "latest" }));
-    assert_eq!(answer.succeeded().data("postgis_raster"), version);
-}
-
-#[test]
-fn raster_functions_where_other_databases_have_told_of_postgis_already() {
-    let (stage, others) = with_others(4);
-    let Some(version) = postgis_after(&stage, BEFORE) else { return };
-    // Four are looked at together, and tell of what requires PostGIS; the fifth has an old one.
-    let (old, new) = others.split_last().expect("four others");
-    for database in new.iter().chain([&stage.database]) {
-        database.query("CREATE EXTENSION postgis");
-    }
-    old.query("CREATE EXTENSION postgis; CREATE EXTENSION postgis_raster");
-    old.query(&in_one_extension());
-    let map = json!({ "postgis": version, "postgis_topology": "" });
-    create(&stage, &json!(names(&stage, &others)), &map).succeeded();
-    let installed =
-        format!("postgis {version}, postgis_raster {version}, postgis_topology {version}");
-    assert_eq!(old.installed(), installed);
+    stage.database.query(&format!(
+        "CREATE EXTENSION postgis;
+         UPDATE pg_extension SET extversion = '{BEFORE}' WHERE extname = 'postgis'"
+    ));
+    let words = [BEFORE, "raster functions", "postgis_extensions_upgrade()"];
+    stage.create(&json!({ "PostGIS": version })).failed(&words);
+    stage.create(&json!({ "PostGIS": "latest" })).failed(&words);
+    assert_eq!(stage.database.installed(), format!("postgis {BEFORE}"));
+    stage.create(&json!({ "PostGIS": "" })).succeeded();
 }
 
 /// The last version of `PostGIS` 2, which had the raster functions in it.
@@ -93,17 +62,4 @@ fn postgis_after(stage: &Stage, before: &str) -> Option<String> {
         return None;
     }
     Some(version)
-}
-
-/// Makes of `PostGIS` and its raster functions what version 2 was: one extension with both in it.
-fn in_one_extension() -> String {
-    format!(
-        "UPDATE pg_depend SET refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis')
-     WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-       AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
-     DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass
-       AND objid = (SELECT oid FROM pg_extension WHERE extname = 'postgis_raster');
-     DELETE FROM pg_extension WHERE extname = 'postgis_raster';
-     UPDATE pg_extension SET extversion = '{BEFORE}' WHERE extname = 'postgis'"
-    )
 }
