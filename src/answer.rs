@@ -1,4 +1,4 @@
-//! One request's answer: given exactly once, by whoever is first to have one.
+//! One request's answer.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,7 +31,6 @@ pub struct Answer {
     pub log_stream: String,
     /// What is known so far, should the answer have to come from elsewhere.
     pub progress: Progress,
-    given: AtomicBool,
 }
 
 /// How far a request has come, as far as it matters for its id.
@@ -69,8 +68,7 @@ impl Progress {
 impl Answer {
     /// Nothing has been said yet.
     pub fn new(event: Event, budget: Budget, log_stream: String) -> Self {
-        let given = AtomicBool::new(false);
-        Self { event, budget, log_stream, progress: Progress::default(), given }
+        Self { event, budget, log_stream, progress: Progress::default() }
     }
 
     /// The id to fail with: the one that came in; for a Create, the server's if something may have
@@ -84,14 +82,7 @@ impl Answer {
         }
     }
 
-    /// Takes the right to answer; `false` if somebody else has it.
-    pub fn claim(&self) -> bool {
-        !self.given.swap(true, Ordering::SeqCst)
-    }
-
     /// Sends what came of the request, and says what the function's own result is.
-    ///
-    /// Only for who has [claimed](Self::claim) it.
     ///
     /// # Errors
     /// The document as the message of a function error: a direct invocation that failed, or an
@@ -118,13 +109,6 @@ impl Answer {
                 }
             },
         }
-    }
-
-    /// When somebody else has to answer, if nobody has: halfway through the reserve.
-    pub fn overdue_at(&self) -> Instant {
-        let reserve =
-            self.budget.answer_until().saturating_duration_since(self.budget.work_until());
-        self.budget.work_until() + reserve / 2
     }
 }
 

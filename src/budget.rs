@@ -43,6 +43,11 @@ impl Budget {
         self.answer_until
     }
 
+    /// When the work is given up, should it not have ended by itself: halfway through the reserve.
+    pub fn overdue_at(&self) -> Instant {
+        self.work_until + self.answer_until.saturating_duration_since(self.work_until) / 2
+    }
+
     /// Until when to try to deliver an answer that there is `now`: for as long as the reserve, and
     /// ending a little early, to return from the function. After that the second function has
     /// better chances, and `CloudFormation` should still be waiting for it.

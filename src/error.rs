@@ -35,6 +35,9 @@ pub enum Error {
     /// The operator can mend it: certificates.
     #[error("{}", chain(.0))]
     Trust(#[from] trust::Error),
+    /// The operator can mend it: `AWS_CA_BUNDLE`.
+    #[error("{0}: correct the function's environment variable `AWS_CA_BUNDLE`, or remove it")]
+    Bundle(String),
     /// The network, or the server does not let us in.
     #[error(transparent)]
     Connection(#[from] attempt::Error),
@@ -78,6 +81,13 @@ pub enum Error {
          known (all of them are there, or none): deploy again to settle it; since then: {0}"
     )]
     Unsettled(#[source] Box<Error>),
+    /// A wait that has no limit of its own, or no processor.
+    #[error(
+        "time ran out, and the work did not end by itself; what was being changed is rolled back \
+         when its connection closes, unless it was committed already: deploy again, with more \
+         memory if that is low"
+    )]
+    Overdue,
     /// We can: a bug.
     #[error("internal error (a bug): {0}; please report it, with the log")]
     Internal(String),

@@ -1,7 +1,6 @@
 //! The hallway: every stage in turn, answered exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,6 @@ use crate::target::Target;
 use crate::token::Signer;
 use crate::trust::Trust;
 use crate::visit::{Visitor, read_target};
-use crate::watchdog::Watchdog;
 use crate::words::shown;
 use crate::{entries, hidden, identity, log, reference};
 
@@ -34,14 +32,14 @@ use crate::{entries, hidden, identity, log, reference};
 pub struct Handler {
     /// For the answer.
     pub http: reqwest::Client,
-    /// The TLS settings of `http`, for the watchdog's own client.
-    pub tls: native_tls::TlsConnector,
     /// For the credentials.
     pub secrets: aws_sdk_secretsmanager::Client,
     /// For tokens in place of passwords.
     pub signer: Signer,
     /// Whom we believe.
     pub trust: Trust,
+    /// Why the certificates that `AWS_CA_BUNDLE` names cannot be used.
+    pub unusable_bundle: Option<String>,
 }
 
 impl Handler {
@@ -60,23 +58,19 @@ impl Handler {
         let budget = budget(&event, &context);
         let log_stream = context.env_config.log_stream.clone();
         let answer = Arc::new(Answer::new(event, budget, log_stream));
-        let _watchdog =
-            Watchdog::arm(Arc::clone(&answer), self.tls.clone(), context.request_id.clone());
         log::info(&answer.event.to_string());
         let outcome = self.outcome(&answer).await;
         if let Err(reason) = &outcome.result {
             log::error(reason);
         }
-        if !answer.claim() {
-            // The watchdog is answering, and ends the process when it has.
-            pending::<()>().await;
-        }
         answer.give(&self.http, &outcome).await
     }
 
-    /// Never escapes: whatever happens becomes an outcome, a panic too.
+    /// Never escapes: whatever happens becomes an outcome, a panic too, and so does the deadline.
     async fn outcome(&self, answer: &Arc<Answer>) -> Outcome {
-        match caught(self.clone().fulfil(Arc::clone(answer))).await {
+        let work = caught(self.clone().fulfil(Arc::clone(answer)));
+        let result = tokio::time::timeout_at(answer.budget.overdue_at().into(), work).await;
+        match result.unwrap_or(Err(Error::Overdue)) {
             Ok((physical_id, success)) => Outcome { physical_id, result: Ok(success) },
             Err(error) => {
                 Outcome { physical_id: answer.failed_id(), result: Err(error.to_string()) }
@@ -91,6 +85,7 @@ impl Handler {
             "Delete" => return Ok((answer.failed_id(), self.leave(&answer).await?)),
             other => return Err(Error::RequestType(shown(other).into())),
         }
+        self.check_bundle()?;
         let logical_id = event.logical_resource_id.as_str();
         let properties = event.properties.as_ref().map_err(|unreadable| *unreadable)?;
         let mut request = Request::read(properties.as_ref()).map_err(Error::Properties)?;
@@ -158,7 +153,13 @@ impl Handler {
         }
     }
 
+    /// Nothing is sent to AWS over a connection that the operator does not trust.
+    fn check_bundle(&self) -> Result<(), Error> {
+        self.unusable_bundle.clone().map_or(Ok(()), |why| Err(Error::Bundle(why)))
+    }
+
     async fn dropped(&self, request: &Request, answer: &Answer) -> Result<Vec<Report>, Error> {
+        self.check_bundle()?;
         let budget = answer.budget.hurried(SECRET_PATIENCE);
         let target =
             read_target(&self.secrets, &self.trust, &request.place, Stage::Current, budget).await?;

@@ -1,6 +1,6 @@
 //! Whom we believe: the authorities of RDS and Amazon, and those a user adds.
 //!
-//! The system's bundle is never read: parsing it costs more than everything else at start.
+//! The system's bundle is never trusted.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -19,8 +19,8 @@ const AMAZON: &str = include_str!("../certs/amazon.pem");
 /// What the environment says about trust.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    /// `SSL_CERT_FILE`: takes the place of Amazon's roots, and is trusted for the database too.
-    pub ssl_cert_file: Option<PathBuf>,
+    /// `AWS_CA_BUNDLE`: takes the place of Amazon's roots for AWS's endpoints and the `ResponseURL`.
+    pub aws_ca_bundle: Option<PathBuf>,
     /// `PGSSLROOTCERT`: extra roots for the database.
     pub pg_ssl_root_cert: Option<PathBuf>,
     /// `AWS_REGION`: whose RDS roots are read when the host does not say.
@@ -72,10 +72,10 @@ impl Trust {
     /// For AWS's endpoints and the `ResponseURL`.
     ///
     /// # Errors
-    /// `SSL_CERT_FILE` names a file that cannot be used.
+    /// `AWS_CA_BUNDLE` names a file that cannot be used.
     pub fn for_aws(&self) -> Result<TlsConnector, Error> {
-        let roots = match &self.ssl_cert_file {
-            Some(path) => of_file("SSL_CERT_FILE", path)?,
+        let roots = match &self.aws_ca_bundle {
+            Some(path) => of_file("AWS_CA_BUNDLE", path)?,
             None => amazon()?,
         };
         connector(roots, SslMode::VerifyFull)
@@ -119,9 +119,6 @@ impl Trust {
         // Public authorities certify anybody's name: without a look at the name they prove nothing.
         if whom.mode == SslMode::VerifyFull {
             roots.extend(amazon()?);
-            if let Some(path) = &self.ssl_cert_file {
-                roots.extend(of_file("SSL_CERT_FILE", path)?);
-            }
         }
         if let Some(path) = &self.pg_ssl_root_cert {
             roots.extend(of_file("PGSSLROOTCERT", path)?);
@@ -212,14 +209,18 @@ mod tests {
     fn no_public_authority_is_trusted_without_the_name() {
         let file = std::env::temp_dir().join(format!("public-{}.pem", std::process::id()));
         std::fs::write(&file, AMAZON).expect("a file of roots");
-        let public = Trust { ssl_cert_file: Some(file.clone()), ..Trust::default() };
+        let public = Trust { aws_ca_bundle: Some(file.clone()), ..Trust::default() };
         let own = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
         let count = |trust: &Trust, mode, extra: Option<&str>| {
             let region = Some("eu-west-1".to_owned());
             let whom = Whom { mode, region, extra: extra.map(str::to_owned) };
             trust.roots(&whom).map(|roots| roots.len()).expect("all of them can be read")
         };
-        assert_eq!(count(&public, SslMode::VerifyFull, None), 3 + 5 + 5);
+        assert_eq!(
+            count(&public, SslMode::VerifyFull, None),
+            3 + 5,
+            "a bundle for AWS is not for it"
+        );
         assert_eq!(count(&public, SslMode::VerifyCa, None), 3);
         assert_eq!(count(&own, SslMode::VerifyCa, Some(AMAZON)), 3 + 5 + 5, "the user's own");
         std::fs::remove_file(file).expect("to take it away");

@@ -2,9 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::answer::Answer;
 use support::database::server;
 use support::sandbox::{Call, Sandbox};
 use support::secrets::Fault;
@@ -182,15 +183,33 @@ fn an_event_that_comes_too_late() {
         scene.victim.send(&scene.event, Duration::from_millis(milliseconds));
         std::thread::sleep(Duration::from_millis(700));
         assert!(scene.puts() - before <= 1, "nobody answers twice");
-        // The watchdog may have ended it; Lambda would start another one.
-        if scene.victim.ended() {
-            scene.victim = another(&scene.trouble);
-        }
+        assert!(!scene.victim.ended(), "it goes on");
     }
     scene.event["ResponseURL"] = json!(scene.trouble.stage.sink.url().url);
     let call = scene.begin();
     assert_eq!(scene.victim.result(&call), Some(Ok(Value::Null)), "the next one is answered");
     scene.kill_and_replay("false");
+}
+
+#[test]
+fn a_processor_that_is_taken_away() {
+    let scene = Scene::new();
+    scene.trouble.stage.refuse("hstore", "PERFORM pg_sleep(600)");
+    let call = scene.victim.send(&scene.event, Duration::from_secs(8));
+    let stage = &scene.trouble.stage;
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+        AND datname = current_database()";
+    eventually(|| stage.database.value(sleeping) == "1");
+    scene.victim.freeze();
+    // Back when the work is overdue.
+    let left = call.deadline.saturating_duration_since(Instant::now());
+    std::thread::sleep(left.saturating_sub(Duration::from_millis(1500)));
+    scene.victim.thaw();
+    assert_eq!(scene.victim.result(&call), Some(Ok(Value::Null)));
+    let puts = stage.sink.puts();
+    assert_eq!(puts.len(), 1, "one response");
+    Answer::read(&scene.event, &puts[0].body, Ok(Value::Null)).failed(&["time ran out"]);
+    assert_eq!(stage.database.installed(), "");
 }
 
 /// A function that can be killed.

@@ -3,10 +3,8 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write, copy};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::Write;
 use std::process::{Command, Stdio};
-use std::thread;
 
 use serde_json::{Value, json};
 use support::cluster::Cluster;
@@ -129,41 +127,20 @@ fn every_root_is_good_for_another_year() {
     assert!(count >= 107, "{count} certificates");
 }
 
-/// The server takes no key exchange but P-256 by default, up to 17: a client that comes with a key
-/// of another kind is sent back, which costs a round trip.
 #[test]
-fn the_first_key_fits_the_server() {
-    let stage = Stage::new();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    let pass = move |(mut client, _): (TcpStream, _)| {
-        let mut server = TcpStream::connect(("127.0.0.1", server().port)).expect("the server");
-        let mut ends = (server.try_clone().expect("an end"), client.try_clone().expect("an end"));
-        let back = thread::spawn(move || copy(&mut ends.0, &mut ends.1));
-        let mut said = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = client.read(&mut buffer) {
-            said.extend_from_slice(&buffer[..length]);
-            server.write_all(&buffer[..length]).expect("the server listens");
-        }
-        let _ = server.shutdown(Shutdown::Write);
-        let _ = back.join();
-        said
+fn the_bundle_for_aws_is_not_for_the_database_and_must_be_readable() {
+    let bundle = |path: &str| {
+        let environment = [("AWS_CA_BUNDLE", path.to_owned()), ("PGSSLROOTCERT", String::new())];
+        Stage::with(Database::create(), &environment)
     };
-    // One connection for each of the two deliveries.
-    let said = thread::spawn(move || [(); 2].map(|()| pass(listener.accept().expect("a client"))));
-    let properties =
-        json!({ "PluginsMap": hstore(), "Host": "localhost", "Port": port.to_string() });
-    stage.create_with(&properties).succeeded();
-    for said in said.join().expect("what the function said") {
-        // After the eight bytes that ask for TLS: the records that are still in the clear, where
-        // a hello is of kind 22.
-        let mut records = &said[8..];
-        let mut hellos = 0;
-        while let [kind @ (20 | 22), _, _, high, low, rest @ ..] = records {
-            hellos += usize::from(*kind == 22);
-            records = &rest[usize::from(*high) * 256 + usize::from(*low)..];
-        }
-        assert_eq!(hellos, 1, "the server asked for another key");
-    }
+    let stage = bundle(&server().ca);
+    stage.create(&hstore()).failed(&["certificate verify failed"]);
+
+    let stage = bundle("/nowhere/bundle.pem");
+    stage.create(&hstore()).failed(&["`/nowhere/bundle.pem`", "`AWS_CA_BUNDLE`", "cannot be read"]);
+    let retained = stage.event_about("Delete", "Extensions-0123abcd", &json!({}));
+    stage.deliver(&retained).succeeded();
+    let dropped = json!({ "RemovalPolicy": "Drop" });
+    let dropped = stage.event_about("Delete", "Extensions-0123abcd", &dropped);
+    stage.deliver(&dropped).failed(&["`AWS_CA_BUNDLE`"]);
 }

@@ -30,7 +30,7 @@ pub fn run_beside(test: &str) -> String {
         .arg(std::env::current_exe().expect("this very program"))
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
-        // OpenSSL would read the system's whole bundle for every connection, as `main` knows.
+        // OpenSSL would read the system's whole bundle for every connection.
         .env("SSL_CERT_FILE", "/dev/null")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -220,11 +220,11 @@ pub fn handler(secrets_url: &str) -> Handler {
     };
     let trust = Trust::default();
     let tls = trust.for_aws().expect("TLS");
-    let http = http::client(tls.clone()).expect("a client");
+    let http = http::client(tls).expect("a client");
     let secrets = aws::secrets_manager(&environment, http::for_sdk(http.clone()));
     let signer =
         Signer { credentials: aws::credentials(&environment), region: aws::region(&environment) };
-    Handler { http, tls, secrets, signer, trust }
+    Handler { http, secrets, signer, trust, unusable_bundle: None }
 }
 
 /// An invocation that has a minute.

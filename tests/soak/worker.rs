@@ -42,8 +42,6 @@ pub struct Tally {
     pub unknown: usize,
     /// Those that the second function answered.
     pub by_the_second: usize,
-    /// Processes that the watchdog ended.
-    pub ended: usize,
     /// A function's memory when it was warm, and at the end, in kB: the one that grew most.
     pub memory: [u64; 2],
 }
@@ -59,7 +57,6 @@ impl Tally {
             gave_up: self.gave_up + other.gave_up,
             unknown: self.unknown + other.unknown,
             by_the_second: self.by_the_second + other.by_the_second,
-            ended: self.ended + other.ended,
             memory: more.memory,
         }
     }
@@ -75,8 +72,6 @@ pub struct Worker<'a> {
     secrets: SecretsManager,
     bucket: Bucket,
     function: Sandbox,
-    /// How many events it has had.
-    served: usize,
     second: Sandbox,
     resource: Resource,
     tally: Tally,
@@ -95,7 +90,6 @@ impl<'a> Worker<'a> {
         secrets.put(SECRET, "AWSCURRENT", secret.to_string());
         Self {
             function: start(world, &secrets),
-            served: 0,
             second: Sandbox::start(&[("_HANDLER", "responder".to_owned())]),
             rng: Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(index as u64)),
             resource: Resource::of(&database),
@@ -156,12 +150,8 @@ impl<'a> Worker<'a> {
         let after = self.catalog();
         self.judge(&event, &answer, &before, &after, fair, &told);
         self.resource.answered(&event, &answer.document);
-        self.served += 1;
-        if self.function.ended() {
-            self.tally.ended += 1;
-            self.function = start(self.world, &self.secrets);
-            (self.served, self.tally.memory) = (0, [0; 2]);
-        } else if self.served == WARM {
+        assert!(!self.function.ended(), "the function goes on");
+        if number + 1 == WARM {
             self.tally.memory[0] = self.function.status("RssAnon");
         }
     }

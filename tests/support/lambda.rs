@@ -125,6 +125,8 @@ fn lambda_environment(api: u16) -> BTreeMap<String, String> {
         ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
         ("AWS_SESSION_TOKEN", SESSION_TOKEN),
         ("_HANDLER", "bootstrap"),
+        // As template.yaml sets it.
+        ("SSL_CERT_FILE", "/dev/null"),
         ("TZ", ":UTC"),
         ("LANG", "en_US.UTF-8"),
         ("PGSSLROOTCERT", ca.as_str()),

@@ -15,7 +15,7 @@
 //! - [`proxy`]: a bad network between any two of them.
 //! - [`resource`]: a resource of a stack's, from its Create to its Delete.
 //! - [`rogue`]: a server that wants a password which is not its own.
-//! - [`sandbox`]: a function that can be killed, frozen and gagged.
+//! - [`sandbox`]: a function that can be killed and frozen.
 //! - [`trouble`]: a stage with a bad network before its database.
 #![allow(
     dead_code,

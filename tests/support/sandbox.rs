@@ -1,9 +1,8 @@
-//! A function that can be killed, frozen and gagged: one process of the built binary, with a
+//! A function that can be killed and frozen: one process of the built binary, with a
 //! Runtime API of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{PipeReader, Write, pipe};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,9 +21,7 @@ pub struct Sandbox {
     child: Mutex<Child>,
     queue: Sender<(String, Vec<u8>, Instant)>,
     results: Arc<Mutex<Vec<(String, Outcome)>>>,
-    log: Option<PathBuf>,
-    /// Standard output, where nobody reads it.
-    _unread: Option<PipeReader>,
+    log: PathBuf,
 }
 
 /// One invocation of it.
@@ -42,26 +39,7 @@ impl Sandbox {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("sandbox-{}-{count}", std::process::id());
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let file = fs::File::create(&log).expect("a file");
-        Self::spawn(more, file.into(), Some(log), None)
-    }
-
-    /// The same, with a standard output that is full and that nobody reads.
-    pub fn gagged(more: &[(&str, String)]) -> Self {
-        let (reader, writer) = pipe().expect("a pipe");
-        let mut filler = writer.try_clone().expect("a pipe");
-        thread::spawn(move || while filler.write_all(&[b'\n'; 4096]).is_ok() {});
-        // Full when the filler is stuck; a little later would do no harm.
-        thread::sleep(Duration::from_millis(100));
-        Self::spawn(more, writer.into(), None, Some(reader))
-    }
-
-    fn spawn(
-        more: &[(&str, String)],
-        output: Stdio,
-        log: Option<PathBuf>,
-        unread: Option<PipeReader>,
-    ) -> Self {
+        let output = fs::File::create(&log).expect("a file");
         let (queue, waiting) = channel();
         let results = Arc::new(Mutex::new(Vec::new()));
         let (waiting, kept) = (Mutex::new(waiting), Arc::clone(&results));
@@ -85,7 +63,7 @@ impl Sandbox {
             .stdout(output)
             .spawn()
             .expect("the built binary starts");
-        Self { child: Mutex::new(child), queue, results, log, _unread: unread }
+        Self { child: Mutex::new(child), queue, results, log }
     }
 
     /// Hands over an event; `time` is what is left until Lambda would stop the function.
@@ -149,8 +127,7 @@ impl Sandbox {
 
     /// All that it logged so far.
     pub fn output(&self) -> String {
-        let log = self.log.as_ref().map(|path| fs::read(path).expect("the log"));
-        String::from_utf8(log.unwrap_or_default()).expect("UTF-8")
+        fs::read_to_string(&self.log).expect("the log")
     }
 
     /// A number in a line of `/proc/<pid>/status`: `VmRSS` in kB, `Threads`.
@@ -170,9 +147,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.kill();
-        if let Some(path) = &self.log {
-            let _ = fs::remove_file(path);
-        }
+        let _ = fs::remove_file(&self.log);
     }
 }
 
@@ -202,6 +177,7 @@ fn environment(api: u16, more: &[(&str, String)]) -> BTreeMap<String, String> {
         ("AWS_SECRET_ACCESS_KEY", super::lambda::SECRET_ACCESS_KEY.to_owned()),
         ("AWS_SESSION_TOKEN", super::lambda::SESSION_TOKEN.to_owned()),
         ("_HANDLER", "bootstrap".to_owned()),
+        ("SSL_CERT_FILE", "/dev/null".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
