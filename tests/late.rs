@@ -47,7 +47,7 @@ fn an_update_that_comes_late_takes_nothing_that_a_later_one_added() {
     it.update(&map(&["hstore", "citext"])).succeeded();
     stage.database.query("ALTER TABLE public.shops ADD COLUMN citext citext");
     let answer = stage.deliver(&older).succeeded();
-    assert_eq!(answer.data("Changes"), "created pg_trgm 1.6", "what it lists");
+    assert_eq!(answer.data("Changes"), stage.here("created pg_trgm 1.6"), "what it lists");
     assert_eq!(columns(&stage), "citext hstore");
     stage.deliver(&create).succeeded();
     assert_eq!(columns(&stage), "citext hstore", "nor does a Create");
@@ -77,7 +77,7 @@ fn what_stays_keeps_what_it_requires() {
     let older = it.event("Update", &json!({ "PluginsMap": map(&["citext"]) }));
     it.update(&map(&["earthdistance"])).succeeded();
     let answer = stage.deliver(&older).succeeded();
-    assert_eq!(answer.data("Changes"), "created citext 1.6");
+    assert_eq!(answer.data("Changes"), stage.here("created citext 1.6"));
     assert_eq!(columns(&stage), "cube", "`earthdistance` requires it");
 }
 
