@@ -14,7 +14,7 @@ use crate::claim::{Claimant, Whose};
 use crate::error::Error;
 use crate::event::{Event, Properties, Unreadable};
 use crate::patience::Patience;
-use crate::report::{Data, Report};
+use crate::report::{self, Data, Report, places};
 use crate::request::{
     Authentication, Databases, Place, RemovalPolicy, Request, Wanted, WantedExtension,
 };
@@ -112,7 +112,7 @@ impl Handler {
         let reports = visitor.reconcile().await.map_err(|error| error.through(&host))?;
         let data = Data::of(&reports);
         let rehearsal = if request.dry_run { " (dry run: nothing was changed)" } else { "" };
-        let reason = format!("{}: {}{rehearsal}", places(&reports), data.changes);
+        let reason = report::summary(&reports, &data) + rehearsal;
         Ok((physical_id, Success { reason, data: Some(data) }))
     }
 
@@ -219,13 +219,6 @@ fn listed_earlier(event: &Event, request: &Request, physical_id: &str) -> Option
         Ok(None) if event.response_url.is_none() && request.plugins_from.is_none() => None,
         Ok(Some(old)) if !moves => Some(entries::names(old)),
         _ => Some(BTreeSet::new()),
-    }
-}
-
-fn places(reports: &[Report]) -> String {
-    match reports {
-        [report] => format!("database `{}`", report.database),
-        reports => format!("{} databases", reports.len()),
     }
 }
 

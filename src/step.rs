@@ -146,6 +146,15 @@ impl Step {
         }
     }
 
+    /// How many changes it is: each extension counts, our own notes do not.
+    pub fn changes(&self) -> usize {
+        match self {
+            Self::Note(_) => 0,
+            Self::Drop { extensions, .. } => extensions.len(),
+            _ => 1,
+        }
+    }
+
     /// The line of the log that announces it.
     pub fn announcement(&self) -> String {
         match self {
