@@ -172,7 +172,7 @@ impl Session {
         let row = async {
             self.connection.client.query_typed_one(sql, parameters).await?.try_get::<_, String>(0)
         };
-        self.bounded(row, budget, "reading who lists which extension").await
+        self.bounded(row, budget, "reading the catalog").await
     }
 
     /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one flight.
