@@ -73,6 +73,19 @@ fn a_first_function_that_died_is_answered_for() {
 }
 
 #[test]
+fn a_record_that_repeats_the_url_is_answered_without_it() {
+    let second = Second::start();
+    let event = second.event("Create");
+    let url = event["ResponseURL"].as_str().expect("a URL");
+    let query = url.split_once('?').expect("a query").1;
+    let words = format!("panicked at {url}, with {query}: the end");
+    let response = json!({ "errorType": "Runtime.Panic", "errorMessage": words });
+    second
+        .answer_to(&event, &record(&event, "RetriesExhausted", &response))
+        .failed(&["panicked at (hidden), with (hidden): the end"]);
+}
+
+#[test]
 fn an_event_that_nobody_can_read_further_is_answered_for() {
     let second = Second::start();
     let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
