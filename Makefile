@@ -14,12 +14,12 @@ WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.jso
 SERVERS := target/servers
 STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile \
 	--test databases --test connections --test iam --test reference --test network --test rds --test tls --test rogue \
-	--test removal --test removal_hostile --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground
+	--test removal --test removal_hostile --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground --test archive
 TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions many simulate soak lint bench instructions build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ simulate: ## the model of CloudFormation over 10,000 random histories
 
 soak: ## 500 events in bad weather (SOAK_EVENTS, SOAK_SEED)
 	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test soak -- --nocapture
+
+archive: ## every extension that this machine's server offers, beside plain SQL (SET='--set name=value' for its settings)
+	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test archive -- --nocapture
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check
