@@ -310,8 +310,14 @@ fn lex(statement: &str) -> Option<(String, Vec<Word>)> {
             continue;
         }
         let mut word = String::new();
+        // `E'...'`: nothing else ends in an E right before a quote.
+        let escapes = letter == '\'' && form.ends_with('E');
+        if escapes {
+            form.pop();
+        }
         loop {
             match letters.next()? {
+                '\\' if escapes => word.push(letters.next()?),
                 quote if quote == letter && letters.peek() == Some(&letter) => {
                     letters.next();
                     word.push(quote);

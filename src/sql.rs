@@ -12,15 +12,15 @@ impl Display for Identifier<'_> {
     }
 }
 
-/// A quoted string: `'3.4.3'`, with `'` doubled.
-///
-/// Right where `standard_conforming_strings` is on, which every session of ours sets.
+/// A quoted string: `'3.4.3'`, with `'` doubled; with a `\` in it `E'...'`, with that doubled too. It
+/// means the same whatever `standard_conforming_strings` says, which a database's owner may set.
 #[derive(Debug, Clone, Copy)]
 pub struct Literal<'a>(pub &'a str);
 
 impl Display for Literal<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "'{}'", self.0.replace('\'', "''"))
+        let escape = if self.0.contains('\\') { "E" } else { "" };
+        write!(out, "{escape}'{}'", self.0.replace('\\', r"\\").replace('\'', "''"))
     }
 }
 
@@ -29,15 +29,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Reads a quoted word back as the server's lexer would; `None` if it ends early.
-    fn unquoted(text: &str, quote: char) -> Option<String> {
+    /// Reads a quoted word back as the server's lexer would, with or without
+    /// `standard_conforming_strings`; `None` if it ends early.
+    fn unquoted(text: &str, quote: char, conforming: bool) -> Option<String> {
+        let (text, escapes) = match text.strip_prefix('E') {
+            Some(rest) => (rest, true),
+            None => (text, quote == '\'' && !conforming),
+        };
         let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
         let mut word = String::new();
         let mut letters = inside.chars();
         while let Some(letter) = letters.next() {
-            if letter == quote && letters.next() != Some(quote) {
-                return None;
-            }
+            let letter = match letter {
+                '\\' if escapes => letters.next()?,
+                letter if letter == quote => letters.next().filter(|next| *next == quote)?,
+                letter => letter,
+            };
             word.push(letter);
         }
         Some(word)
@@ -46,8 +53,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_quoted_word_is_read_back_as_it_was(word in any::<String>()) {
-            prop_assert_eq!(unquoted(&Identifier(&word).to_string(), '"'), Some(word.clone()));
-            prop_assert_eq!(unquoted(&Literal(&word).to_string(), '\''), Some(word));
+            for conforming in [true, false] {
+                let [identifier, literal] = [
+                    unquoted(&Identifier(&word).to_string(), '"', conforming),
+                    unquoted(&Literal(&word).to_string(), '\'', conforming),
+                ];
+                prop_assert_eq!(identifier.as_ref(), Some(&word));
+                prop_assert_eq!(literal.as_ref(), Some(&word));
+            }
         }
     }
 }
