@@ -73,6 +73,12 @@ impl Budget {
     pub fn left_in_milliseconds(&self) -> i32 {
         i32::try_from(self.left().as_millis()).unwrap_or(i32::MAX).max(1)
     }
+
+    /// `lock_timeout` and `statement_timeout`, in milliseconds: the first a little shorter.
+    pub fn timeouts(&self) -> (i32, i32) {
+        let ms = self.left_in_milliseconds();
+        ((ms - 100).max(1), ms)
+    }
 }
 
 /// How long to wait between attempts: doubles from a fifth of a second to five seconds, with

@@ -1,11 +1,14 @@
 //! The way into the server: TLS, a password, and patience for what passes.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use postgres_native_tls::MakeTlsConnector;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode as Tls;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use crate::attempt::{Error, Kind, Passing, SILENT, judged};
 use crate::budget::{Backoff, Budget};
@@ -32,12 +35,29 @@ const LONGEST: u128 = i32::MAX as u128;
 /// How long to wait for Terminate to be on its way.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// What every message begins with that names anything, and the first statement on a connection:
+/// nothing of a user's is found by an unqualified name, whatever the database or the role has set.
+/// Temporary objects come last.
+pub const PIN: &str = "SET search_path = pg_catalog, pg_temp";
+
+/// How often to send the session's settings before a timeout of the database's own is told.
+const PIN_ATTEMPTS: u32 = 5;
+
+/// What came of several statements.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// The first value of each row.
+    pub rows: Vec<String>,
+    /// How many were completed.
+    pub statements: usize,
+}
+
 /// An open connection.
 pub struct Connection {
     /// For statements.
     pub client: Client,
-    /// The server is 14 or later.
-    is_14: bool,
+    /// The server's major version.
+    major: u32,
     tls: MakeTlsConnector,
     driver: JoinHandle<()>,
 }
@@ -68,12 +88,12 @@ impl Connection {
             let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
             let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
                 Ok(Ok((client, connection))) => {
-                    let is_14 = connection.parameter("server_version").is_some_and(is_14);
+                    let major = connection.parameter("server_version").map_or(0, major);
                     let driver = tokio::spawn(async move {
                         // Its error is the one that the client's next call reports.
                         let _ = connection.await;
                     });
-                    return Ok(Self { client, is_14, tls, driver });
+                    return Ok(Self { client, major, tls, driver });
                 }
                 Ok(Err(error)) => judged(&error, target, database, &place)?,
                 // Cut short by the budget: what was heard before tells more.
@@ -100,31 +120,89 @@ impl Connection {
         }
     }
 
-    /// Has the server end this session if nobody hears of us any more: then it keeps neither the lock
-    /// nor the session. To be joined with what is sent after it, so that it costs no time of its own.
+    /// The first round trip of a connection: the session's settings, and then `sql` under [`PIN`].
     ///
-    /// These are for the session, since a transaction that fails takes its settings back. A failure
-    /// is nobody's: a lost connection shows in what comes next, and a server that knows no such
-    /// setting, as those before 14, does without.
-    pub async fn limit_lifetime(&self, budget: Budget) {
-        let ms = (budget.left() + AFTER_US).as_millis().min(LONGEST);
-        let [in_transaction, without, attentive] = [
-            format!("SET idle_in_transaction_session_timeout = {ms}"),
-            format!("SET idle_session_timeout = {ms}"),
-            // Not on every system: where the server cannot look after us, this fails.
-            "SET client_connection_check_interval = '2s'".to_owned(),
-        ];
-        // Each by itself: one that fails takes nothing with it.
-        let set = async |statement: &str, is_known: bool| {
-            if is_known {
-                let _ = self.client.batch_execute(statement).await;
+    /// `sql` comes in a message that begins with [`PIN`] itself, so that it never runs without, even
+    /// where the settings fail. A database's owner may have set a timeout that ends them: they are
+    /// tried again a few times.
+    ///
+    /// # Errors
+    /// The settings, or a statement, failed; or the connection was lost.
+    pub async fn begin(
+        &self,
+        sql: &str,
+        budget: Budget,
+        output: &mut Output,
+    ) -> Result<(), tokio_postgres::Error> {
+        let sql = format!("{PIN};\n{sql}");
+        let mut settings = self.settings(budget);
+        let mut tries = 1..PIN_ATTEMPTS;
+        loop {
+            let (pinned, (), done) = tokio::join!(
+                self.client.batch_execute(&settings),
+                self.watch_the_client(),
+                self.run(&sql, output),
+            );
+            match pinned {
+                Err(error)
+                    if error.code() == Some(&SqlState::QUERY_CANCELED)
+                        && tries.next().is_some() =>
+                {
+                    settings = format!("ROLLBACK; {}", self.settings(budget));
+                    *output = Output::default();
+                }
+                pinned => return pinned.and(done),
             }
-        };
-        tokio::join!(
-            set(&in_transaction, true),
-            set(&without, self.is_14),
-            set(&attentive, self.is_14)
-        );
+        }
+    }
+
+    /// The session's settings, of those that a database's owner may have set in a way that ends it or
+    /// keeps it from its work. Sent by themselves: what comes first is to be done soon.
+    ///
+    /// The server ends the session if nobody hears of us any more: then it keeps neither the lock nor
+    /// the session. These are for the session, since a transaction that fails takes its settings back.
+    fn settings(&self, budget: Budget) -> String {
+        let (lock_ms, ms) = budget.timeouts();
+        let lifetime = (budget.left() + AFTER_US).as_millis().min(LONGEST);
+        let settings = [
+            (0, PIN.to_owned()),
+            (17, "SET transaction_timeout = 0".to_owned()),
+            (0, format!("SET statement_timeout = {ms}")),
+            // A little sooner, so that the error says that it was a lock.
+            (0, format!("SET lock_timeout = {lock_ms}")),
+            (14, format!("SET idle_session_timeout = {lifetime}")),
+            (0, format!("SET idle_in_transaction_session_timeout = {lifetime}")),
+            (0, "SET default_transaction_read_only = off".to_owned()),
+        ];
+        let known = settings.into_iter().filter(|(since, _)| self.major >= *since);
+        known.map(|(_, setting)| setting).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Has the server see that we are gone while it is at work. By itself, and a failure is nobody's:
+    /// not every system can do that.
+    async fn watch_the_client(&self) {
+        if self.major >= 14 {
+            let watch = "SET client_connection_check_interval = '2s'";
+            let _ = self.client.batch_execute(watch).await;
+        }
+    }
+
+    /// Runs statements in one message: where one fails, the server skips the rest.
+    ///
+    /// # Errors
+    /// A statement failed, or the connection was lost; `output` has what came before that.
+    pub async fn run(&self, sql: &str, output: &mut Output) -> Result<(), tokio_postgres::Error> {
+        let mut messages = pin!(self.client.simple_query_raw(sql).await?);
+        while let Some(message) = messages.try_next().await? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    output.rows.push(row.try_get(0)?.unwrap_or_default().to_owned());
+                }
+                SimpleQueryMessage::CommandComplete(_) => output.statements += 1,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Asks the server to stop what it is doing, for as long as `limit`.
@@ -145,10 +223,10 @@ impl Connection {
     }
 }
 
-/// Whether a server's version is 14 or later: `14.2`, `18beta1 (Debian ...)`.
-fn is_14(version: &str) -> bool {
-    let major: String = version.chars().take_while(char::is_ascii_digit).collect();
-    major.parse().is_ok_and(|major: u32| major >= 14)
+/// A server's major version: of `14.2`, `18beta1 (Debian ...)`; 0 if it is none.
+fn major(version: &str) -> u32 {
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_default()
 }
 
 /// The settings of a connection.
@@ -173,11 +251,17 @@ mod tests {
 
     #[test]
     fn a_servers_major_version() {
-        for version in ["14.2", "16beta1", "15.8 (Debian 15.8-0+deb12u1)", "15.4.0", "18"] {
-            assert!(is_14(version), "{version}");
-        }
-        for version in ["13.9", "9.6.24", "", "beta", "99999999999999999999"] {
-            assert!(!is_14(version), "{version}");
+        for (version, number) in [
+            ("14.2", 14),
+            ("16beta1", 16),
+            ("15.8 (Debian 15.8-0+deb12u1)", 15),
+            ("18", 18),
+            ("9.6.24", 9),
+            ("", 0),
+            ("beta", 0),
+            ("99999999999999999999", 0),
+        ] {
+            assert_eq!(major(version), number, "{version}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, stream};
 
 use crate::attempt;
+use crate::connection::Output;
 use crate::error::{Error, InDatabase};
 use crate::job::{Job, Part};
 use crate::log;
@@ -202,17 +203,14 @@ impl Visitor<'_> {
             opened = self.connect(door).await.or(opened);
         }
         let connection = opened?;
-        let rows = async {
-            let lifetime = connection.limit_lifetime(self.budget);
-            tokio::join!(lifetime, connection.client.query_typed(EVERY, &[])).1
-        };
-        let rows = tokio::time::timeout(self.budget.left(), rows).await;
+        let mut output = Output::default();
+        let asked = connection.begin(EVERY, self.budget, &mut output);
+        let asked = tokio::time::timeout(self.budget.left(), asked).await;
         connection.close().await;
-        let Ok(rows) = rows else {
-            return Err(Error::NoList("no answer in time".to_owned()));
-        };
-        rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
-            .map_err(|error| Error::NoList(chain(&error)))
+        asked
+            .map_err(|_| Error::NoList("no answer in time".to_owned()))?
+            .map_err(|error| Error::NoList(chain(&error)))?;
+        Ok(output.rows)
     }
 }
 

@@ -1,12 +1,12 @@
 -- What the database holds and what its server offers: one JSON document. The query that glance.sql
 -- runs where a glance is not enough, under its settings and in its snapshot.
 --
--- It is given what the template wants: {"extensions": [{"name", "kind", "version"}], "schemas": [],
+-- The setting has what the template wants: {"extensions": [{"name", "kind", "version"}], "schemas": [],
 -- "known": [names]}. That only decides how much is looked up: the view that reads every control file
 -- of the server is left alone when nothing is to be done, and for what is known from another database.
 -- Names are compared in collation "C", where lower() knows ASCII alone, as the planner does.
 WITH RECURSIVE given (document) AS MATERIALIZED (
-    SELECT $1::jsonb
+    SELECT current_setting('cfn_postgres_extensions.wanted')::jsonb
 ), wanted AS MATERIALIZED (
     SELECT lower((entry ->> 'name') COLLATE "C") AS name, entry ->> 'kind' AS kind,
            (entry ->> 'version') COLLATE "C" AS version

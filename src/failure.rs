@@ -29,8 +29,8 @@ pub enum Error {
     },
     /// Time ran out, and the server said nothing, not even to a cancel request.
     #[error(
-        "time ran out {doing} in database `{database}`, where the server has gone silent: its \
-             log may say why"
+        "time ran out {doing} in database `{database}`, where the server has gone silent, and \
+         nothing was changed there: its log may say why"
     )]
     Silent {
         /// What was being done.
@@ -47,8 +47,27 @@ pub enum Error {
         database: String,
         /// The cause.
         why: String,
-        /// Whether it is known that nothing was changed.
-        settled: bool,
+    },
+    /// The connection was lost in COMMIT: all was changed, or nothing.
+    #[error("the connection to database `{database}` was lost in `COMMIT`: {why}")]
+    Unknown {
+        /// The database.
+        database: String,
+        /// The cause.
+        why: String,
+    },
+    /// A timeout that is not ours ended the session.
+    #[error(
+        "the session in database `{database}` was ended {doing}, by a timeout that is set for the \
+         database or the role: {why}"
+    )]
+    Ended {
+        /// What was being done.
+        doing: String,
+        /// The database.
+        database: String,
+        /// What the server said.
+        why: String,
     },
     /// A deadlock, or a conflict with another transaction: rolled back.
     #[error("another transaction was in the way of {doing} in database `{database}`: {why}")]
@@ -66,34 +85,68 @@ impl Error {
     /// What it means that the server, or the way to it, failed while `doing` something; `late` says
     /// that our time is as good as up: what is cancelled earlier, somebody else has cancelled.
     pub fn of(error: &tokio_postgres::Error, doing: String, database: String, late: bool) -> Self {
-        match error.as_db_error() {
-            Some(said) if is_timeout(said.code()) && late => {
-                Self::TimedOut { doing, database, why: server_said(said) }
-            }
-            Some(said) if is_conflict(said) => {
-                Self::Victim { doing, database, why: server_said(said) }
-            }
-            Some(said) if !is_shutdown(said.code()) => {
-                Self::Statement { doing, database, why: server_said(said) }
-            }
-            _ => Self::Lost { doing, database, why: chain(error), settled: true },
+        let Some(said) = error.as_db_error() else {
+            return Self::Lost { doing, database, why: chain(error) };
+        };
+        let (code, why) = (said.code(), server_said(said));
+        if is_shutdown(code) {
+            Self::Lost { doing, database, why }
+        } else if is_end(code) {
+            Self::Ended { doing, database, why }
+        } else if is_conflict(said) {
+            Self::Victim { doing, database, why }
+        } else if !is_timeout(code) || !late {
+            Self::Statement { doing, database, why }
+        } else if *code == SqlState::LOCK_NOT_AVAILABLE {
+            let why = format!("it waited for a lock that another session holds: {why}");
+            Self::TimedOut { doing, database, why }
+        } else {
+            Self::TimedOut { doing, database, why }
         }
     }
 
-    /// Whether another visit may go better: the connection was lost, or the server chose us as the
-    /// victim of a deadlock.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::Victim { .. })
+    /// The same, with other words for what was being done.
+    #[must_use]
+    pub fn while_doing(mut self, words: String) -> Self {
+        if let Self::Statement { doing, .. }
+        | Self::TimedOut { doing, .. }
+        | Self::Silent { doing, .. }
+        | Self::Lost { doing, .. }
+        | Self::Ended { doing, .. }
+        | Self::Victim { doing, .. } = &mut self
+        {
+            *doing = words;
+        }
+        self
     }
 
-    /// Whether another transaction was in the way.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Victim { .. })
+    /// The same of COMMIT: whoever hears no answer to it does not know what became of it.
+    #[must_use]
+    pub fn in_commit(self) -> Self {
+        match self {
+            Self::Lost { database, why, .. } | Self::Ended { database, why, .. } => {
+                Self::Unknown { database, why }
+            }
+            Self::Silent { database, .. } => {
+                Self::Unknown { database, why: "the server has gone silent".to_owned() }
+            }
+            known => known,
+        }
+    }
+
+    /// Whether another visit may go better.
+    pub fn may_pass(&self) -> bool {
+        self.is_obstinate() || matches!(self, Self::Lost { .. } | Self::Unknown { .. })
     }
 
     /// Whether it is known that nothing was changed.
     pub fn is_settled(&self) -> bool {
-        !matches!(self, Self::Lost { settled: false, .. })
+        !matches!(self, Self::Unknown { .. })
+    }
+
+    /// Whether that is tried only a few times: what was in the way may stay.
+    pub fn is_obstinate(&self) -> bool {
+        matches!(self, Self::Victim { .. } | Self::Ended { .. })
     }
 }
 
@@ -115,11 +168,11 @@ fn is_conflict(said: &DbError) -> bool {
 
 /// The server, or somebody with rights, ended our connection.
 fn is_shutdown(code: &SqlState) -> bool {
-    [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        SqlState::IDLE_SESSION_TIMEOUT,
-    ]
-    .contains(code)
+    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code)
+}
+
+/// A timeout that ends a session: `transaction_timeout` too, as PostgreSQL 17 has it.
+fn is_end(code: &SqlState) -> bool {
+    [SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, SqlState::IDLE_SESSION_TIMEOUT].contains(code)
+        || code.code() == "25P04"
 }

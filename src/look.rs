@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
 
 use crate::observed::{Installed, Observed, Offered};
 use crate::request::{RemovalPolicy, Wanted, WantedVersion};
+use crate::sql::Literal;
 
-/// The query; takes [`Look::parameters`], answers with one text.
-pub const SQL: &str = include_str!("glance.sql");
+/// The query.
+const GLANCE: &str = include_str!("glance.sql");
 
-/// Whether the server has no `query_to_xml()` for us, which [`SQL`] goes on with: one that was built
+/// Whether the server has no `query_to_xml()` for us, which a glance goes on with: one that was built
 /// without libxml, or whose owner lets nobody use it. Then [`Look::whole`] is left.
 pub fn is_out_of_reach(error: &tokio_postgres::Error) -> bool {
     let codes = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INSUFFICIENT_PRIVILEGE];
@@ -32,7 +32,6 @@ const HOME: &str = include_str!("home.sql");
 #[derive(Debug)]
 pub struct Look {
     wanted: String,
-    any: Vec<String>,
 }
 
 impl Look {
@@ -70,26 +69,27 @@ impl Look {
         let known: BTreeSet<String> =
             known.iter().map(|offered| offered.name.to_ascii_lowercase()).collect();
         let wanted: Value = json!({
-            "plain": plain, "extensions": extensions, "schemas": schemas, "known": known,
+            "plain": plain, "any": any, "extensions": extensions, "schemas": schemas, "known": known,
         });
-        Self { wanted: wanted.to_string(), any }
+        Self { wanted: wanted.to_string() }
     }
 
-    /// The whole, without a glance first: a query and its parameter.
-    pub fn whole(&self) -> (String, [(&(dyn ToSql + Sync), Type); 1]) {
+    /// The statements: they answer with one text, in one row.
+    pub fn glance(&self) -> String {
+        let glance = GLANCE
+            .replace("{details}", &Literal(DETAILS).to_string())
+            .replace("{home}", &Literal(HOME).to_string());
+        self.given(&glance)
+    }
+
+    /// The whole, without a glance first.
+    pub fn whole(&self) -> String {
         let details = DETAILS.replace("/* home.sql */", HOME);
-        let sql = format!("SELECT details::text FROM ({details}) AS whole");
-        (sql, [(&self.wanted, Type::TEXT)])
+        self.given(&format!("SELECT details::text FROM ({details}) AS whole"))
     }
 
-    /// What [`SQL`] takes.
-    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
-        [
-            (&self.wanted, Type::TEXT),
-            (&DETAILS, Type::TEXT),
-            (&HOME, Type::TEXT),
-            (&self.any, Type::TEXT_ARRAY),
-        ]
+    fn given(&self, sql: &str) -> String {
+        format!("SET LOCAL cfn_postgres_extensions.wanted = {};\n{sql}", Literal(&self.wanted))
     }
 }
 

@@ -4,14 +4,12 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use serde_json::Value;
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::budget::Budget;
 use crate::claim::{self, Claim, Home};
-use crate::connection::Connection;
+use crate::connection::{Connection, Output, PIN};
 use crate::failure::Error;
 use crate::ground;
 use crate::look::{self, Look};
@@ -19,19 +17,21 @@ use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::plan::{self, Plan};
 use crate::request::Wanted;
 
-/// How the transaction begins: the settings, then the lock. `{ms}` is what is left of the budget,
-/// `{lock_ms}` a little less.
+/// How the transaction begins: its settings, then the lock.
 const BEGIN: &str = include_str!("begin.sql");
+
+/// What that may take long for.
+const WAITING: &str = "waiting for the lock that requests of this kind share";
+
+/// Who holds the lock: one text, or none.
+const HOLDER: &str = include_str!("holder.sql");
 
 /// Gives back what the first look goes without: for the changes, and for the conditions of extensions'
 /// tables, which are an extension's own SQL and may need it.
 const USUAL_MEMORY: &str = "SET LOCAL work_mem TO DEFAULT";
 
-/// The extensions that are there, after the steps.
+/// The extensions that are there: one JSON array.
 const READ_BACK: &str = include_str!("read_back.sql");
-
-/// The same, for a database that is only looked at.
-const REFERENCE: &str = include_str!("reference.sql");
 
 /// A timeout of ours comes when less than this is left.
 const NEARLY: Duration = Duration::from_millis(500);
@@ -66,11 +66,8 @@ impl Session {
         offers: &Mutex<Vec<Offered>>,
         budget: Budget,
     ) -> Result<Observed, Error> {
-        let (lock_ms, ms) = timeouts(budget);
-        let begin =
-            BEGIN.replace("{lock_ms}", &lock_ms.to_string()).replace("{ms}", &ms.to_string());
         let known = offers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut observed = self.seen(wanted, &known, &begin, budget).await?;
+        let mut observed = self.seen(wanted, &known, budget).await?;
         observed.share_offers(known, &mut offers.lock().unwrap_or_else(PoisonError::into_inner));
         let doomed = plan::doomed(wanted, &observed);
         if !doomed.is_empty() {
@@ -80,7 +77,7 @@ impl Session {
         if let Some(question) = plan::ground_question(wanted, &observed) {
             let text =
                 self.look(ground::SQL, &[(&question.to_string(), Type::TEXT)], budget).await?;
-            observed.ground = self.parsed(Some(&text))?;
+            observed.ground = self.parsed(&text)?;
         }
         Ok(observed)
     }
@@ -90,47 +87,52 @@ impl Session {
         &self,
         wanted: &Wanted,
         known: &[Offered],
-        begin: &str,
         budget: Budget,
     ) -> Result<Observed, Error> {
-        let doing = "waiting for the lock that requests of this kind share, or reading the catalog";
         let question = Look::new(wanted, known);
-        let parameters = question.parameters();
+        let mut output = Output::default();
         let look = async {
-            let ((), text) = tokio::join!(
-                self.connection.limit_lifetime(budget),
-                self.begun(begin, look::SQL, &parameters),
-            );
-            match text {
+            let glance = format!("{BEGIN}{}", question.glance());
+            match self.connection.begin(&glance, budget, &mut output).await {
                 Err(error) if look::is_out_of_reach(&error) => {
-                    let (sql, parameters) = question.whole();
-                    self.begun(&format!("ROLLBACK; {begin}"), &sql, &parameters).await
+                    output = Output::default();
+                    let whole = format!("ROLLBACK;\n{PIN};\n{BEGIN}{}", question.whole());
+                    self.connection.run(&whole, &mut output).await
                 }
-                text => text,
+                done => done,
             }
         };
-        let text = self.bounded(look, budget, doing).await?;
+        let looked =
+            self.bounded(look, budget, &format!("{WAITING}, or reading the catalog")).await;
+        match looked {
+            // The first row is the lock's.
+            Err(Error::TimedOut { database, why, .. }) if output.rows.is_empty() => {
+                let holder = self.holder(budget).await;
+                let why = holder.map_or(why.clone(), |holder| format!("{holder}; {why}"));
+                return Err(Error::TimedOut { doing: WAITING.to_owned(), database, why });
+            }
+            Err(Error::TimedOut { database, why, .. }) => {
+                let doing = "reading the catalog".to_owned();
+                return Err(Error::TimedOut { doing, database, why });
+            }
+            looked => looked?,
+        }
+        let text = output.rows.pop().unwrap_or_default();
         let mut observed = look::seen(&text).map_err(|error| self.unreadable(&error))?;
         if observed.home.as_ref().is_some_and(Home::has_claims) {
             let text = self.look(claim::SQL, &[], budget).await?;
-            observed.claims = self.parsed(Some(&text))?;
+            observed.claims = self.parsed(&text)?;
         }
         Ok(observed)
     }
 
-    /// Begins, and asks for a text: in one flight.
-    async fn begun(
-        &self,
-        begin: &str,
-        sql: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<String, tokio_postgres::Error> {
-        let (start, row) = tokio::join!(
-            self.connection.client.batch_execute(begin),
-            self.connection.client.query_typed_one(sql, parameters),
-        );
-        start?;
-        row?.try_get(0)
+    /// Who holds the lock, and what to do about it, as far as the server tells soon.
+    async fn holder(&self, budget: Budget) -> Option<String> {
+        let mut output = Output::default();
+        let question = format!("ROLLBACK;\n{PIN};\n{HOLDER}");
+        let _ =
+            tokio::time::timeout(budget.grace(), self.connection.run(&question, &mut output)).await;
+        output.rows.pop()
     }
 
     /// What dropping these would meet.
@@ -149,7 +151,7 @@ impl Session {
         );
         memory?;
         let text = text?;
-        let mut obstacles: Obstacles = self.parsed(Some(&text))?;
+        let mut obstacles: Obstacles = self.parsed(&text)?;
         if let Some(lock) = obstacles.rows_lock() {
             let lock = self.connection.client.batch_execute(&lock);
             self.bounded(lock, budget, "waiting for those who write to an extension's tables")
@@ -157,7 +159,7 @@ impl Session {
         }
         if let Some(query) = obstacles.rows_query(claims) {
             let text = self.look(&query, &[], budget).await?;
-            obstacles.has_rows(&self.parsed::<Vec<bool>>(Some(&text))?);
+            obstacles.has_rows(&self.parsed::<Vec<bool>>(&text)?);
         }
         Ok(obstacles)
     }
@@ -175,7 +177,7 @@ impl Session {
         self.bounded(row, budget, "reading the catalog").await
     }
 
-    /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one flight.
+    /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one round trip.
     ///
     /// # Errors
     /// A step failed: then nothing of it stays. Or the connection was lost, and that is not known.
@@ -185,65 +187,35 @@ impl Session {
         rehearse: bool,
         budget: Budget,
     ) -> Result<Extensions, Error> {
-        let (lock_ms, ms) = timeouts(budget);
-        let mut batch: Vec<String> = vec![
+        let (lock_ms, ms) = budget.timeouts();
+        let settings = [
             USUAL_MEMORY.to_owned(),
             format!("SET LOCAL lock_timeout = {lock_ms}"),
             format!("SET LOCAL statement_timeout = {ms}"),
         ];
-        let settings = batch.len();
-        batch.extend(plan.steps.iter().map(ToString::to_string));
-        batch.push(READ_BACK.trim_end().to_owned());
-        batch.push(if rehearse { "ROLLBACK" } else { "COMMIT" }.to_owned());
-
-        let mut done = 0;
-        let mut extensions = None;
-        let run = async {
-            let text = batch.join(";\n");
-            let mut messages = pin!(self.connection.client.simple_query_raw(&text).await?);
-            while let Some(message) = messages.try_next().await? {
-                match message {
-                    SimpleQueryMessage::CommandComplete(_) => done += 1,
-                    SimpleQueryMessage::Row(row) => {
-                        extensions = row.get(0).map(ToOwned::to_owned);
-                    }
-                    _ => {}
-                }
-            }
-            Ok(())
-        };
+        // An extension's script may have set another search path.
+        let pinned = |statement: String| [PIN.to_owned(), statement];
+        let steps = plan.steps.iter().map(ToString::to_string).flat_map(pinned);
+        let end = if rehearse { "ROLLBACK" } else { "COMMIT" };
+        let batch: Vec<String> = settings
+            .iter()
+            .cloned()
+            .chain(steps)
+            .chain(pinned(READ_BACK.trim_end().to_owned()))
+            .chain([end.to_owned()])
+            .collect();
+        let mut output = Output::default();
+        let run = async { self.connection.run(&batch.join(";\n"), &mut output).await };
         let result = self.bounded(run, budget, "changing extensions").await;
-        let doing = match plan.steps.get(usize::saturating_sub(done, settings)) {
-            Some(step) => format!("`{step}`"),
-            None => "`COMMIT`".to_owned(),
-        };
+        let step = plan.steps.get(output.statements.saturating_sub(settings.len()) / 2);
+        let step = step.map_or_else(|| "`COMMIT`".to_owned(), |step| format!("`{step}`"));
         match result {
-            Ok(()) => {}
+            Ok(()) => self.parsed(&output.rows.concat()),
             Err(Error::Statement { database, why, .. }) => {
-                return Err(Error::Statement { doing, database, why });
+                Err(Error::Statement { doing: step, database, why })
             }
-            Err(Error::TimedOut { database, why, .. }) => {
-                return Err(Error::TimedOut { doing: format!("in {doing}"), database, why });
-            }
-            Err(Error::Silent { database, .. }) => {
-                return Err(Error::Lost {
-                    doing: format!("in {doing}"),
-                    database,
-                    why: "the server has gone silent".to_owned(),
-                    settled: false,
-                });
-            }
-            Err(Error::Lost { database, why, .. }) => {
-                return Err(Error::Lost {
-                    doing: format!("in {doing}"),
-                    database,
-                    why,
-                    settled: false,
-                });
-            }
-            Err(error) => return Err(error),
+            Err(error) => Err(error.while_doing(format!("in {step}")).in_commit()),
         }
-        self.parsed(extensions.as_deref())
     }
 
     /// Every extension, without the lock: for a database that is only looked at.
@@ -251,18 +223,10 @@ impl Session {
     /// # Errors
     /// The server fails, or says nothing.
     pub async fn extensions(&self, budget: Budget) -> Result<Extensions, Error> {
-        let read = async {
-            let ((), messages) = tokio::join!(
-                self.connection.limit_lifetime(budget),
-                self.connection.client.simple_query(REFERENCE),
-            );
-            Ok(messages?.iter().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(0).map(ToOwned::to_owned),
-                _ => None,
-            }))
-        };
-        let text = self.bounded(read, budget, "reading the extensions").await?;
-        self.parsed(text.as_deref())
+        let mut output = Output::default();
+        let read = self.connection.begin(READ_BACK, budget, &mut output);
+        self.bounded(read, budget, "reading the extensions").await?;
+        self.parsed(&output.rows.concat())
     }
 
     /// Hangs up; what is not committed is rolled back.
@@ -270,8 +234,8 @@ impl Session {
         self.connection.close().await;
     }
 
-    fn parsed<T: serde::de::DeserializeOwned>(&self, text: Option<&str>) -> Result<T, Error> {
-        serde_json::from_str(text.unwrap_or_default()).map_err(|error| self.unreadable(&error))
+    fn parsed<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+        serde_json::from_str(text).map_err(|error| self.unreadable(&error))
     }
 
     fn unreadable(&self, error: &serde_json::Error) -> Error {
@@ -300,10 +264,4 @@ impl Session {
         let Ok(result) = result else { return Err(Error::Silent { doing, database }) };
         result.map_err(|error| Error::of(&error, doing, database, budget.left() < NEARLY))
     }
-}
-
-/// `lock_timeout` and `statement_timeout`, in milliseconds: the first a little shorter.
-fn timeouts(budget: Budget) -> (i32, i32) {
-    let ms = budget.left_in_milliseconds();
-    ((ms - 100).max(1), ms)
 }

@@ -92,7 +92,7 @@ impl Visitor<'_> {
                 }
                 result => return result,
             };
-            conflicts += u32::from(failure.is_conflict());
+            conflicts += u32::from(failure.is_obstinate());
             // The server may come back with other packages.
             self.offers.lock().unwrap_or_else(PoisonError::into_inner).clear();
             if conflicts > CONFLICTS || !backoff.pause(self.budget.work_until()).await {

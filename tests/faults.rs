@@ -244,10 +244,39 @@ fn the_lock_is_waited_for() {
 fn the_lock_is_never_released() {
     let trouble = Trouble::new(4);
     let holder = server().connect(&trouble.stage.database.name);
+    holder.query("SET application_name = 'a colleague'");
     holder.query(LOCK);
-    let answer = trouble.create().failed(&["time ran out", "waiting for the lock", "nothing was"]);
+    let (role, pid) = (&server().user, holder.value("SELECT pg_backend_pid()"));
+    let holds = format!("role `{role}` holds it (pid {pid}, application `a colleague`)");
+    let end = format!("SELECT pg_terminate_backend({pid})");
+    let words = ["time ran out waiting for the lock", &holds, &end, "55P03", "nothing was"];
+    let answer = trouble.create().failed(&words);
+    assert!(!answer.reason.contains("reading the catalog"), "it was the lock: {answer:#?}");
     assert_eq!(answer.id, "Extensions-create-failed");
     assert_eq!(trouble.installed(), "");
+    holder.query("ROLLBACK");
+    trouble.create().succeeded();
+}
+
+#[test]
+fn the_lock_is_held_by_somebody_whom_the_role_may_not_see() {
+    let trouble = of_a_plain_role(4, "");
+    let holder = server().connect(&trouble.stage.database.name);
+    holder.query(LOCK);
+    let pid = holder.value("SELECT pg_backend_pid()");
+    trouble.create().failed(&[&format!("(pid {pid}, application `not known`)")]);
+    holder.query("ROLLBACK");
+    trouble.create().succeeded();
+}
+
+#[test]
+fn the_catalog_cannot_be_read_in_time() {
+    let trouble = Trouble::new(4);
+    let holder = server().connect(&trouble.stage.database.name);
+    holder.query("BEGIN; LOCK TABLE pg_extension");
+    let words = ["time ran out reading the catalog", "another session holds", "55P03"];
+    let answer = trouble.create().failed(&words);
+    assert!(!answer.reason.contains("waiting for the lock"), "we had it: {answer:#?}");
     holder.query("ROLLBACK");
     trouble.create().succeeded();
 }

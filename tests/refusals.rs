@@ -2,10 +2,14 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use support::answer::Answer;
+use support::cluster::Cluster;
 use support::database::server;
 use support::stage::Stage;
+use support::trouble::Trouble;
 
 /// Creates with this map, and expects a failure that left nothing behind.
 #[track_caller]
@@ -178,10 +182,25 @@ fn not_trusted_and_not_a_superuser() {
 
 #[test]
 fn a_read_only_server() {
+    let mut cluster = Cluster::start(&["wal_level=replica"]);
+    let trouble = Trouble::at(&cluster, 60);
+    trouble.create().succeeded();
+    let data = Path::new(&cluster.place().ca).with_file_name("data");
+    cluster.kill();
+    std::fs::write(data.join("standby.signal"), "").expect("a file");
+    cluster.begin_to_restart();
+    trouble.proxy.lead_to(cluster.place().port);
+    let reader = cluster.place().connect("postgres");
+    assert_eq!(reader.value("SELECT pg_is_in_recovery()"), "t");
+    let answer = trouble.deliver(&trouble.event("Create", &json!({ "citext": "" })));
+    answer.failed(&["read-only", "25006", "writer"]);
+    assert_eq!(trouble.create().succeeded().data("Changed"), "false");
+}
+
+#[test]
+fn a_database_that_is_read_only_unless_one_says_otherwise() {
     let stage = Stage::new();
-    stage.database.query("CREATE EXTENSION hstore VERSION '1.7'");
     stage.database.set("default_transaction_read_only", "on");
-    refused(&stage, &json!({ "citext": "" }), &["read-only", "25006", "writer"]);
     stage.create(&json!({ "hstore": "1.7" })).succeeded();
 }
 
