@@ -12,7 +12,7 @@ FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
-STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile --test shadows --test tenants \
+STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile --test shadows --test tenants --test exact \
 	--test databases --test connections --test iam --test reference --test network --test rds --test tls --test rogue \
 	--test removal --test removal_hostile --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground --test archive
 TEMPLATES := template.yaml examples/*.yaml

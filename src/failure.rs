@@ -139,11 +139,6 @@ impl Error {
         self.is_obstinate() || matches!(self, Self::Lost { .. } | Self::Unknown { .. })
     }
 
-    /// Whether it is known that nothing was changed.
-    pub fn is_settled(&self) -> bool {
-        !matches!(self, Self::Unknown { .. })
-    }
-
     /// Whether that is tried only a few times: what was in the way may stay.
     pub fn is_obstinate(&self) -> bool {
         matches!(self, Self::Victim { .. } | Self::Ended { .. })

@@ -41,6 +41,7 @@ pub mod log;
 pub mod look;
 pub mod nearest;
 pub mod observed;
+pub mod outcome;
 pub mod password;
 pub mod patience;
 pub mod plan;

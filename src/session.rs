@@ -14,6 +14,7 @@ use crate::failure::Error;
 use crate::ground;
 use crate::look::{self, Look};
 use crate::observed::{self, Observed, Obstacles, Offered};
+use crate::outcome::Placed;
 use crate::plan::{self, Plan};
 use crate::request::Wanted;
 
@@ -30,7 +31,7 @@ const HOLDER: &str = include_str!("holder.sql");
 /// tables, which are an extension's own SQL and may need it.
 const USUAL_MEMORY: &str = "SET LOCAL work_mem TO DEFAULT";
 
-/// The extensions that are there: one JSON array.
+/// The extensions that are there: one JSON array of [`Placed`].
 const READ_BACK: &str = include_str!("read_back.sql");
 
 /// A timeout of ours comes when less than this is left.
@@ -177,16 +178,12 @@ impl Session {
         self.bounded(row, budget, "reading the catalog").await
     }
 
-    /// Runs the plan, reads back, and commits, or rolls back after a rehearsal: in one round trip.
+    /// Runs the plan's steps and reads back: in one round trip. Nothing of it stays without
+    /// [`Self::commit`].
     ///
     /// # Errors
-    /// A step failed: then nothing of it stays. Or the connection was lost, and that is not known.
-    pub async fn apply(
-        &self,
-        plan: &Plan,
-        rehearse: bool,
-        budget: Budget,
-    ) -> Result<Extensions, Error> {
+    /// A step failed, or the connection was lost.
+    pub async fn apply(&self, plan: &Plan, budget: Budget) -> Result<Vec<Placed>, Error> {
         let (lock_ms, ms) = budget.timeouts();
         let settings = [
             USUAL_MEMORY.to_owned(),
@@ -196,26 +193,29 @@ impl Session {
         // An extension's script may have set another search path.
         let pinned = |statement: String| [PIN.to_owned(), statement];
         let steps = plan.steps.iter().map(ToString::to_string).flat_map(pinned);
-        let end = if rehearse { "ROLLBACK" } else { "COMMIT" };
-        let batch: Vec<String> = settings
-            .iter()
-            .cloned()
-            .chain(steps)
-            .chain(pinned(READ_BACK.trim_end().to_owned()))
-            .chain([end.to_owned()])
-            .collect();
+        let batch: Vec<String> =
+            settings.iter().cloned().chain(steps).chain(pinned(READ_BACK.to_owned())).collect();
         let mut output = Output::default();
         let run = async { self.connection.run(&batch.join(";\n"), &mut output).await };
         let result = self.bounded(run, budget, "changing extensions").await;
         let step = plan.steps.get(output.statements.saturating_sub(settings.len()) / 2);
-        let step = step.map_or_else(|| "`COMMIT`".to_owned(), |step| format!("`{step}`"));
+        let step = step.map_or_else(|| "reading back".to_owned(), |step| format!("`{step}`"));
         match result {
             Ok(()) => self.parsed(&output.rows.concat()),
             Err(Error::Statement { database, why, .. }) => {
                 Err(Error::Statement { doing: step, database, why })
             }
-            Err(error) => Err(error.while_doing(format!("in {step}")).in_commit()),
+            Err(error) => Err(error.while_doing(format!("in {step}"))),
         }
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// It failed, and nothing was changed; or whether it did is [not known](Error::Unknown).
+    pub async fn commit(&self, budget: Budget) -> Result<(), Error> {
+        let commit = self.connection.client.batch_execute("COMMIT");
+        self.bounded(commit, budget, "`COMMIT`").await.map_err(Error::in_commit)
     }
 
     /// Every extension, without the lock: for a database that is only looked at.
@@ -226,7 +226,8 @@ impl Session {
         let mut output = Output::default();
         let read = self.connection.begin(READ_BACK, budget, &mut output);
         self.bounded(read, budget, "reading the extensions").await?;
-        self.parsed(&output.rows.concat())
+        let placed: Vec<Placed> = self.parsed(&output.rows.concat())?;
+        Ok(placed.into_iter().map(|(name, version, _)| (name, version)).collect())
     }
 
     /// Hangs up; what is not committed is rolled back.

@@ -11,7 +11,7 @@ use crate::budget::{Backoff, Budget};
 use crate::connection::Connection;
 use crate::error::{Error, InDatabase};
 use crate::job::Job;
-use crate::observed::Offered;
+use crate::observed::{Observed, Offered};
 use crate::patience::Patience;
 use crate::plan::{self, Plan};
 use crate::report::Report;
@@ -22,7 +22,7 @@ use crate::target::{self, Login, Target};
 use crate::token::Signer;
 use crate::trust::Trust;
 use crate::words::chain;
-use crate::{hidden, log};
+use crate::{failure, hidden, log, outcome};
 
 /// What every visit of a request needs.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum Purpose {
     Apply,
 }
 
-/// Changes that were sent and whose outcome nobody has told us.
+/// Changes whose COMMIT was sent, and of which nobody has told us what became.
 struct Unsettled {
     before: Extensions,
     plan: Plan,
@@ -161,7 +161,7 @@ impl Visitor<'_> {
         let mut report = Report { database, server_version, before, after, plan, job };
         if purpose == Purpose::Apply {
             if !report.plan.steps.is_empty() {
-                report.after = self.apply(session, &report, unsettled).await?;
+                report.after = self.apply(session, wanted, &observed, &report, unsettled).await?;
             }
             log_after(&report);
         }
@@ -171,6 +171,8 @@ impl Visitor<'_> {
     async fn apply(
         &self,
         session: &Session,
+        wanted: &Wanted,
+        observed: &Observed,
         report: &Report,
         unsettled: &mut Option<Unsettled>,
     ) -> Result<Extensions, Error> {
@@ -186,20 +188,27 @@ impl Visitor<'_> {
         for words in announced {
             log::of_database(&report.database, &words);
         }
+        let after = session.apply(&report.plan, self.budget).await?;
+        let differences = outcome::differences(wanted, observed, &report.plan, &after);
+        if !differences.is_empty() {
+            return Err(Error::Plan(InDatabase::new(&report.database, &differences)));
+        }
+        // A rehearsal is rolled back when the session ends.
         if !rehearse {
             self.progress.sent();
-        }
-        let result = session.apply(&report.plan, rehearse, self.budget).await;
-        if !rehearse {
-            match &result {
-                Err(failure) if !failure.is_settled() => {
+            match session.commit(self.budget).await {
+                Err(failure @ failure::Error::Unknown { .. }) => {
                     let (before, plan) = (report.before.clone(), report.plan.clone());
                     *unsettled = Some(Unsettled { before, plan });
+                    return Err(failure.into());
                 }
-                result => self.progress.settled(result.is_ok()),
+                known => {
+                    self.progress.settled(known.is_ok());
+                    known?;
+                }
             }
         }
-        Ok(result?)
+        Ok(after.into_iter().map(|(name, version, _)| (name, version)).collect())
     }
 
     /// Opens a connection with these credentials.

@@ -56,7 +56,7 @@ fn cut_while_the_server_is_at_work() {
 #[test]
 fn cut_when_it_is_committed_and_nobody_was_told() {
     let trouble = Trouble::new(12);
-    trouble.take_long(0.3);
+    trouble.commit_slowly(0.3);
     let answer = trouble.create_while(|| {
         trouble.until_creating();
         trouble.proxy.hold(Direction::ToClient);
@@ -95,6 +95,23 @@ fn cut_and_never_up_again() {
         trouble.proxy.close();
         trouble.proxy.cut();
     });
+    let answer = answer.failed(&["gave up waiting for a connection"]);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    assert_eq!(trouble.installed(), "", "nobody had sent the COMMIT");
+    trouble.proxy.open();
+    trouble.create().succeeded();
+    assert_eq!(trouble.installed(), "hstore 1.7");
+}
+
+#[test]
+fn cut_in_commit_and_never_up_again() {
+    let trouble = Trouble::new(5);
+    trouble.commit_slowly(0.3);
+    let answer = trouble.create_while(|| {
+        trouble.until_creating();
+        trouble.proxy.close();
+        trouble.proxy.cut();
+    });
     may_have_left_something(&answer.failed(UNKNOWN));
     assert!(["", "hstore 1.7"].contains(&trouble.installed().as_str()), "all of it, or nothing");
     trouble.proxy.open();
@@ -110,7 +127,9 @@ fn the_network_is_gone_while_the_server_is_at_work() {
         trouble.until_creating();
         trouble.proxy.black_out();
     });
-    may_have_left_something(&answer.failed(UNKNOWN).failed(&["silent"]));
+    let answer =
+        answer.failed(&["time ran out", "CREATE EXTENSION", "silent", "nothing was changed"]);
+    assert_eq!(answer.id, "Extensions-create-failed");
     // The server ends it by itself, though nobody told it to.
     let sleeping = backends("AND wait_event = 'PgSleep'");
     eventually(|| trouble.stage.database.value(&sleeping) == "0");
@@ -121,7 +140,7 @@ fn the_network_is_gone_while_the_server_is_at_work() {
 #[test]
 fn the_network_is_gone_while_the_answer_is_under_way() {
     let trouble = Trouble::new(6);
-    trouble.take_long(0.3);
+    trouble.commit_slowly(0.3);
     let answer = trouble.create_while(|| {
         trouble.until_creating();
         trouble.proxy.black_out();
@@ -136,7 +155,7 @@ fn the_network_is_gone_while_the_answer_is_under_way() {
 #[test]
 fn the_network_is_gone_while_the_second_of_two_databases_is_changed() {
     let trouble = Trouble::new(6);
-    trouble.take_long(600.0);
+    trouble.commit_slowly(600.0);
     let quick = Database::create();
     let slow = &trouble.stage.database;
     let mut event = trouble.create_event();
@@ -173,7 +192,7 @@ fn the_network_is_gone_before_anything_is_changed() {
 #[test]
 fn the_network_is_gone_when_all_is_done() {
     let trouble = Trouble::new(6);
-    trouble.take_long(0.5);
+    trouble.commit_slowly(0.5);
     let answer = trouble.create_while(|| {
         trouble.until_creating();
         trouble.proxy.hold(Direction::ToServer);
@@ -231,9 +250,9 @@ fn a_statement_that_cannot_be_cancelled() {
            BEGIN PERFORM pg_sleep(0.1); EXCEPTION WHEN query_canceled THEN NULL; END;
          END LOOP",
     );
-    may_have_left_something(&trouble.create().failed(UNKNOWN).failed(&["silent"]));
-    let installed = trouble.installed();
-    assert!(["", "hstore 1.7"].contains(&installed.as_str()), "all of it, or nothing");
+    let answer = trouble.create().failed(&["time ran out", "silent", "nothing was changed"]);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    assert_eq!(trouble.installed(), "");
 }
 
 #[test]
@@ -264,6 +283,19 @@ fn somebody_else_creates_the_same_extension() {
     });
     assert_eq!(answer.succeeded().data("Changed"), "false", "it is there, whoever did it");
     assert_eq!(trouble.installed(), "hstore 1.7");
+}
+
+#[test]
+fn somebody_else_is_at_the_same_extension_and_stays_there() {
+    let trouble = Trouble::new(4);
+    trouble.stage.database.query("CREATE EXTENSION hstore VERSION '1.4'");
+    let other = server().connect(&trouble.stage.database.name);
+    other.query("BEGIN; ALTER EXTENSION hstore UPDATE TO '1.5'");
+    let words =
+        ["time ran out in `ALTER EXTENSION", "another session holds", "55P03", "nothing was"];
+    trouble.create().failed(&words);
+    other.query("ROLLBACK");
+    assert_eq!(trouble.installed(), "hstore 1.4");
 }
 
 #[test]
@@ -302,7 +334,8 @@ fn the_server_is_killed_and_stays_down() {
         until_creating(&cluster);
         cluster.kill();
     });
-    may_have_left_something(&answer.failed(UNKNOWN));
+    let answer = answer.failed(&["gave up waiting for a connection"]);
+    assert_eq!(answer.id, "Extensions-create-failed");
     cluster.restart();
     let admin = cluster.place().connect("postgres");
     assert_eq!(extensions(&admin), "", "what was not committed is gone");

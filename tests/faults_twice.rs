@@ -86,7 +86,16 @@ fn killed_while_the_server_was_at_work() {
     scene.trouble.take_long(1.0);
     scene.begin();
     scene.trouble.until_creating();
-    // The server has all of the changes already, commits them, and then finds nobody there.
+    // The server finds nobody there, and takes it back.
+    scene.kill_and_replay("true");
+}
+
+#[test]
+fn killed_while_the_server_committed() {
+    let scene = Scene::new();
+    scene.trouble.commit_slowly(1.0);
+    scene.begin();
+    scene.trouble.until_creating();
     scene.kill_and_replay("false");
 }
 

@@ -81,7 +81,19 @@ impl Trouble {
         self.stage.refuse("hstore", &format!("PERFORM pg_sleep({seconds})"));
     }
 
-    /// Waits until the function is creating `hstore` that takes long.
+    /// Lets the COMMIT of a transaction that creates `hstore` take this long.
+    pub fn commit_slowly(&self, seconds: f32) {
+        self.stage.database.query(&format!(
+            "CREATE TABLE public.late (at int);
+             CREATE FUNCTION public.late() RETURNS trigger LANGUAGE plpgsql
+               AS 'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END';
+             CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.late
+               DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.late()"
+        ));
+        self.stage.refuse("hstore", "INSERT INTO public.late VALUES (1)");
+    }
+
+    /// Waits until the function is creating, or committing, `hstore` that takes long.
     #[track_caller]
     pub fn until_creating(&self) {
         eventually(|| self.stage.database.value(&backends("AND wait_event = 'PgSleep'")) != "0");
