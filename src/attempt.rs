@@ -33,6 +33,14 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// All connections of the database are taken; the server has others.
+    #[error("gave up waiting for a connection to {place}: {why}; {FULL}")]
+    Full {
+        /// `host:port`.
+        place: String,
+        /// What the server said.
+        why: String,
+    },
     /// The server refused us, for good.
     #[error("cannot connect to {place}: {why}; {remedy}")]
     Refused {
@@ -92,6 +100,8 @@ pub enum Kind {
     Silent,
     /// It is one of those that pass soon, or not at all.
     Fresh,
+    /// All connections of the one database are taken.
+    Full,
     /// It is there, and not ready yet.
     #[default]
     Busy,
@@ -101,6 +111,8 @@ pub enum Kind {
 pub const SILENT: &str = "see that the security group of the database lets the function in on that \
      port, and that the function's subnets have a route there";
 const UNRESOLVED: &str = "see that the host is right, and that the function's VPC resolves it";
+const FULL: &str = "see who is connected to that database, and its limit (`ALTER DATABASE ... CONNECTION \
+     LIMIT`)";
 const NOT_UP: &str = "see that the server is up, and listens on that port";
 
 const NO_WAY: &str = "the server asks for a way to log in that this function does not have: let \
@@ -176,6 +188,9 @@ pub fn judged(
     match *said.code() {
         SqlState::INVALID_PASSWORD if target.login != Login::Iam => {
             Err(Error::Password { place: place.to_owned(), why, waited: String::new() })
+        }
+        SqlState::TOO_MANY_CONNECTIONS if said.routine() == Some("CheckMyDatabase") => {
+            passing(FULL, Kind::Full)
         }
         SqlState::CANNOT_CONNECT_NOW
         | SqlState::ADMIN_SHUTDOWN

@@ -108,12 +108,17 @@ impl Connection {
                 Kind::Absent => started + patience.absent,
                 Kind::Silent => started + patience.silent,
                 Kind::Fresh => started + FRESH_GRANT,
+                Kind::Full => started + patience.full,
                 Kind::Busy => budget.work_until(),
             };
             if !backoff.pause(until.min(budget.work_until())).await {
                 let Passing { why: last, remedy, kind } = failure;
                 let gone = matches!(kind, Kind::Absent | Kind::Silent);
-                return Err(Error::GaveUp { place, last, remedy, gone }.into());
+                return Err(match kind {
+                    Kind::Full => Error::Full { place, why: last },
+                    _ => Error::GaveUp { place, last, remedy, gone },
+                }
+                .into());
             }
             log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
             heard = Some(failure);

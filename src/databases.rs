@@ -1,5 +1,6 @@
 //! The databases of one request: one in a single visit, several planned first and then applied.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
@@ -57,6 +58,8 @@ impl Visitor<'_> {
         };
         // Nobody asked about databases that were left and hold nothing of the resource's.
         reports.retain(|report| report.job.is_wanted() || report.has_changed());
+        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.append(&mut passed_over);
         Ok(reports)
     }
 
@@ -93,6 +96,11 @@ impl Visitor<'_> {
                 }
                 Some(Err(Error::Plan(found))) => {
                     problems.push(found);
+                    continue;
+                }
+                Some(Err(error)) if error.is_full() && self.place.databases == Databases::Every => {
+                    self.pass_over(&job.database, "all its connections are taken");
+                    gone = gone.or(Some(error));
                     continue;
                 }
                 Some(Err(error)) if job.may_pass_over(&error) => {
@@ -193,24 +201,46 @@ impl Visitor<'_> {
             doors.extend(names.iter().cloned());
         }
         doors.extend(["postgres", "template1"].map(ToOwned::to_owned));
-        let mut doors = doors.iter();
-        let mut opened = self.connect(doors.next().map_or("postgres", String::as_str)).await;
-        for door in doors {
-            if !opened.as_ref().is_err_and(Error::is_closed) {
+        let mut door = doors.remove(0);
+        let mut opened = self.connect(&door).await;
+        for next in doors {
+            if !opened.as_ref().is_err_and(|error| error.is_closed() || error.is_full()) {
                 break;
             }
             // The first one's failure is the one to tell: nobody asked about the others.
-            opened = self.connect(door).await.or(opened);
+            if let Ok(connection) = self.connect(&next).await {
+                (door, opened) = (next, Ok(connection));
+            }
         }
         let connection = opened?;
         let mut output = Output::default();
         let asked = connection.begin(EVERY, self.budget, &mut output);
         let asked = tokio::time::timeout(self.budget.left(), asked).await;
         connection.close().await;
+        let failed = |why| Error::NoList(format!("in database `{door}`: {why}"));
         asked
-            .map_err(|_| Error::NoList("no answer in time".to_owned()))?
-            .map_err(|error| Error::NoList(chain(&error)))?;
-        Ok(output.rows)
+            .map_err(|_| failed("no answer in time".to_owned()))?
+            .map_err(|error| failed(chain(&error)))?;
+        let mut names = Vec::new();
+        for digits in output.rows {
+            match String::from_utf8(bytes(&digits)) {
+                Ok(name) => names.push(name),
+                Err(error) => self
+                    .pass_over(&String::from_utf8_lossy(error.as_bytes()), "its name is no UTF-8"),
+            }
+        }
+        Ok(names)
+    }
+
+    /// A database that `*` means is not entered, and that is said.
+    fn pass_over(&self, database: &str, why: &'static str) {
+        log::of_database(database, &format!("passed over: {why}"));
+        let job = Job { database: database.to_owned(), part: Part::Wanted };
+        let report = Report::passed_over(job, why);
+        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if !passed_over.contains(&report) {
+            passed_over.push(report);
+        }
     }
 }
 
@@ -228,4 +258,10 @@ fn is_everywhere(error: &Error) -> bool {
         Error::Secret(_) | Error::Token(_) | Error::Trust(_) => true,
         _ => false,
     }
+}
+
+/// The bytes that hexadecimal digits say.
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2));
+    pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

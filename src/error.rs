@@ -119,6 +119,11 @@ impl Error {
         matches!(self, Self::Connection(attempt::Error::Closed { .. }))
     }
 
+    /// Whether all connections of this one database are taken.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Connection(attempt::Error::Full { .. }))
+    }
+
     /// Whether there is nothing left to connect to: no secret that can be read, or no server that
     /// can be reached.
     pub fn is_gone(&self) -> bool {

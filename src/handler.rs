@@ -243,6 +243,7 @@ impl Handler {
             locked_out: OnceLock::new(),
             patience: Patience::LONG,
             offers: Mutex::default(),
+            passed_over: Mutex::default(),
             nothing: Wanted { removal, whose, earlier, ..Wanted::default() },
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::job::Job;
 use crate::plan::Plan;
 use crate::session::Extensions;
-use crate::step::Step;
+use crate::step::{Kept, Step};
 
 /// One database, before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,22 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of a database that was not entered.
+    pub fn passed_over(job: Job, why: &'static str) -> Self {
+        Self {
+            database: job.database.clone(),
+            server_version: String::new(),
+            before: Extensions::new(),
+            after: Extensions::new(),
+            plan: Plan { kept: vec![Kept::PassedOver { why }], ..Plan::default() },
+            job,
+        }
+    }
+
+    fn was_entered(&self) -> bool {
+        !self.server_version.is_empty()
+    }
+
     /// Whether anything but our own notes was changed.
     pub fn has_changed(&self) -> bool {
         self.plan.steps.iter().any(|step| !step.is_note())
@@ -77,7 +93,8 @@ impl Data {
     pub fn of(reports: &[Report]) -> Self {
         let names: BTreeSet<&String> =
             reports.iter().flat_map(|report| &report.plan.names).collect();
-        let wanted: Vec<&Report> = reports.iter().filter(|it| it.job.is_wanted()).collect();
+        let wanted: Vec<&Report> =
+            reports.iter().filter(|it| it.job.is_wanted() && it.was_entered()).collect();
         let versions = names.into_iter().map(|name| (name.clone(), version(name, reports)));
         Self {
             versions: versions.collect(),

@@ -69,6 +69,11 @@ pub enum Kept {
         /// What was asked for.
         wanted: String,
     },
+    /// A database was not entered.
+    PassedOver {
+        /// Why, in words.
+        why: &'static str,
+    },
     /// It was there before the resource, which therefore will not drop it.
     Adopted {
         /// The extension.
@@ -199,6 +204,7 @@ impl Display for Kept {
             Self::NoPath { name, installed, wanted } => {
                 write!(out, "kept {name} {installed} (no update path to {wanted})")
             }
+            Self::PassedOver { why } => write!(out, "passed over ({why})"),
             Self::Adopted { name, version } => {
                 write!(out, "left {name} {version} unclaimed (it was there before)")
             }

@@ -15,7 +15,7 @@ use crate::observed::{Observed, Offered};
 use crate::patience::Patience;
 use crate::plan::{self, Plan};
 use crate::report::Report;
-use crate::request::{Place, Request, Wanted};
+use crate::request::{Databases, Place, Request, Wanted};
 use crate::secret::{self, Credentials, Stage};
 use crate::session::{Extensions, Session};
 use crate::target::{self, Login, Target};
@@ -49,6 +49,8 @@ pub struct Visitor<'a> {
     pub patience: Patience,
     /// What the server is known to offer: see [`Session::observe`].
     pub offers: std::sync::Mutex<Vec<Offered>>,
+    /// Databases that were not entered.
+    pub passed_over: std::sync::Mutex<Vec<Report>>,
     /// What is wanted of a database that was left: nothing, under the same policy.
     pub nothing: Wanted,
 }
@@ -224,7 +226,11 @@ impl Visitor<'_> {
                 &token
             }
         };
-        let (patience, budget) = (self.patience, self.budget);
+        let (mut patience, budget) = (self.patience, self.budget);
+        if self.place.databases == Databases::Every {
+            // Nobody named it: whoever owns it holds up nobody.
+            patience.full = Duration::ZERO;
+        }
         let names = [database, target.username.as_str()];
         names.into_iter().for_each(hidden::hide_name);
         let opened =

@@ -161,3 +161,59 @@ fn the_databases_are_listed_in_one_with_timeouts_of_its_owners() {
         assert!(answer.data("Changes").contains(&change), "{answer:#?}");
     }
 }
+
+#[test]
+fn of_every_database_a_full_one_is_passed_over() {
+    let shared = Shared::new();
+    let stage = &shared.stage;
+    // A superuser is let in past every limit.
+    let role = stage.database.role("a plain role", "");
+    stage.credentials(&role, "a plain role");
+    for database in ["app", "his", "postgres"] {
+        shared.admin.query(&format!("GRANT CREATE ON DATABASE {database} TO {role}"));
+    }
+    shared.admin.query("ALTER DATABASE his CONNECTION LIMIT 0");
+    let every = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" } });
+    let answer = stage.create_with(&every).succeeded();
+    assert_eq!(
+        answer.data("Changes"),
+        "app: created hstore 1.7; postgres: created hstore 1.7; \
+         his: passed over (all its connections are taken)"
+    );
+    assert_eq!(answer.data("hstore"), "1.7");
+    assert_eq!(
+        answer.data("After"),
+        "app: hstore 1.7, plpgsql 1.0; postgres: hstore 1.7, plpgsql 1.0"
+    );
+    assert_eq!(shared.his.installed(), "");
+
+    // The secret's own, and all of them: then there is nothing to report.
+    shared.admin.query("ALTER DATABASE app CONNECTION LIMIT 0");
+    let answer = stage.create_with(&every).succeeded();
+    assert!(answer.data("Changes").contains("app: passed over"), "{answer:#?}");
+    shared.admin.query("ALTER DATABASE postgres CONNECTION LIMIT 0");
+    shared.admin.query("ALTER DATABASE template1 ALLOW_CONNECTIONS true");
+    stage.create_with(&every).failed(&["53300"]);
+    for database in ["app", "postgres"] {
+        shared.cluster.server.connect(database).query("DROP EXTENSION hstore");
+    }
+}
+
+#[test]
+fn of_every_database_one_with_a_name_that_is_no_utf_8_is_passed_over() {
+    let shared = Shared::new();
+    shared.admin.query("CREATE DATABASE odd OWNER tenant");
+    shared.give_an_odd_name("odd");
+    let every = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" },
+                        "RemovalPolicy": "Drop" });
+    let answer = shared.stage.create_with(&every).succeeded();
+    let passed_over = "od\u{fffd}d: passed over (its name is no UTF-8)";
+    assert!(answer.data("Changes").contains(passed_over), "{answer:#?}");
+    assert_eq!(shared.his.installed(), "hstore 1.7");
+    let log = "passed over: its name is no UTF-8";
+    assert!(answer.log.iter().any(|line| line.contains(log)), "{answer:#?}");
+    let delete = shared.stage.event_about("Delete", &answer.id, &every);
+    let answer = shared.stage.deliver(&delete).succeeded();
+    assert!(answer.reason.contains(passed_over), "{answer:#?}");
+    assert_eq!(shared.his.installed(), "");
+}
