@@ -15,51 +15,16 @@ pub type Placed = (String, String, String);
 
 /// What the server did otherwise. Displays as a sentence.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Difference {
-    /// Another version.
-    #[error(
-        "the plan says `{name}` {planned}, the server installed {installed}: ask for the version \
-         that this server installs, `any` or `latest`"
-    )]
-    Version {
-        /// The extension.
-        name: String,
-        /// The version of the plan.
-        planned: String,
-        /// The version that is there.
-        installed: String,
-    },
-    /// Another schema.
-    #[error(
-        "the plan says `{name}` in schema `{planned}`, the server has it in `{installed}`: ask for \
-         that one, or for none"
-    )]
-    Schema {
-        /// The extension.
-        name: String,
-        /// The schema of the plan.
-        planned: String,
-        /// The schema that it is in.
-        installed: String,
-    },
-    /// It is not there.
-    #[error(
-        "the plan says `{name}` {planned}, the server has none: an event trigger may have dropped it"
-    )]
-    Missing {
-        /// The extension.
-        name: String,
-        /// The version of the plan.
-        planned: String,
-    },
-    /// It is still there.
-    #[error(
-        "the plan drops `{name}`, the server still has it: an event trigger may have created it"
-    )]
-    NotDropped {
-        /// The extension.
-        name: String,
-    },
+#[error("the plan says `{name}` {planned}, the server {did}: {remedy}")]
+pub struct Difference {
+    /// The extension.
+    pub name: String,
+    /// Its version, or `in schema` and its schema, or `dropped`.
+    pub planned: String,
+    /// What the server did, or has.
+    pub did: String,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 /// Compares what is installed `after` the plan's steps with what the plan says. What it does not touch
@@ -98,28 +63,40 @@ pub fn differences(
         }
     }
     let mut differences = Vec::new();
+    let mut differs = |name: &str, planned: String, did: String, remedy| {
+        differences.push(Difference { name: name.to_owned(), planned, did, remedy });
+    };
     for (name, (version, schema)) in &planned {
-        let name = (*name).to_owned();
-        let Some((_, installed, place)) = after.iter().find(|(other, ..)| *other == name) else {
-            differences.push(Difference::Missing { name, planned: (*version).to_owned() });
-            continue;
-        };
-        if installed != version {
-            differences.push(Difference::Version {
+        match after.iter().find(|(other, ..)| other == name) {
+            None => differs(
                 name,
-                planned: (*version).to_owned(),
-                installed: installed.clone(),
-            });
-        } else if let Some(schema) = schema.filter(|schema| schema != place) {
-            differences.push(Difference::Schema {
+                (*version).to_owned(),
+                "has none".to_owned(),
+                "an event trigger may have dropped it",
+            ),
+            Some((_, installed, _)) if installed != version => differs(
                 name,
-                planned: schema.to_owned(),
-                installed: place.clone(),
-            });
+                (*version).to_owned(),
+                format!("installed {installed}"),
+                "ask for the version that this server installs, `any` or `latest`",
+            ),
+            Some((_, _, place)) => {
+                if let Some(schema) = schema.filter(|schema| schema != place) {
+                    let planned = format!("in schema `{schema}`");
+                    differs(
+                        name,
+                        planned,
+                        format!("has it in `{place}`"),
+                        "ask for that one, or for none",
+                    );
+                }
+            }
         }
     }
-    let left = after.iter().filter(|(name, ..)| dropped.contains(name.as_str()));
-    let left = left.filter(|(name, ..)| !planned.contains_key(name.as_str()));
-    differences.extend(left.map(|(name, ..)| Difference::NotDropped { name: name.clone() }));
+    let left = after.iter().map(|(name, ..)| name.as_str());
+    for name in left.filter(|name| dropped.contains(name) && !planned.contains_key(name)) {
+        let (planned, did) = ("dropped".to_owned(), "still has it".to_owned());
+        differs(name, planned, did, "an event trigger may have created it");
+    }
     differences
 }
