@@ -282,6 +282,16 @@ fn the_catalog_cannot_be_read_in_time() {
 }
 
 #[test]
+fn a_database_that_ends_each_session_at_once() {
+    let trouble = Trouble::new(60);
+    trouble.stage.database.set("idle_session_timeout", "1ms");
+    // Nothing that is said arrives as soon as that.
+    trouble.proxy.usual(Way::Slow(512, Duration::from_millis(5)));
+    trouble.create().failed(&["57P05", "timeout that is set for the database or the role"]);
+    assert_eq!(trouble.proxy.accepted(), 4, "it is tried again, but not until time runs out");
+}
+
+#[test]
 fn no_visit_leaves_a_session_behind() {
     let trouble = Trouble::new(20);
     for map in [json!({ "hstore": "1.7" }), json!({ "hstore": "9.9" }), json!({ "cube": "" })] {
