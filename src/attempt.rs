@@ -119,8 +119,8 @@ const NO_WAY: &str = "the server asks for a way to log in that this function doe
      pg_hba.conf ask this role for `scram-sha-256`, `md5` or `password`";
 
 const NOT_BOUND: &str = "the server asked for the password in a way in which it could be passed on \
-     (not by SCRAM with channel binding), so nothing was sent: put the host into the secret and \
-     leave `Host`, `Port`, `SslRootCert` and `SslMode` out, or have the host added to \
+     (not by SCRAM with channel binding), so nothing was sent: leave `Host`, `Port`, `SslRootCert` \
+     and `SslMode` out and put the host into the secret, or have the host added to \
      `AllowedHosts`, a parameter of the function's stack (its variable ALLOWED_HOSTS), which counts \
      under `verify-full` without `SslRootCert`";
 

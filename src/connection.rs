@@ -178,6 +178,8 @@ impl Connection {
             (14, format!("SET idle_session_timeout = {lifetime}")),
             (0, format!("SET idle_in_transaction_session_timeout = {lifetime}")),
             (0, "SET default_transaction_read_only = off".to_owned()),
+            // What the server spells for us, as the default of a column, is compared.
+            (0, "SET quote_all_identifiers = off".to_owned()),
         ];
         let known = settings.into_iter().filter(|(since, _)| self.major >= *since);
         known.map(|(_, setting)| setting).collect::<Vec<_>>().join("; ")

@@ -57,7 +57,9 @@ impl Visitor<'_> {
             }
         };
         // Nobody asked about databases that were left and hold nothing of the resource's.
-        reports.retain(|report| report.job.is_wanted() || report.has_changed());
+        reports.retain(|report| {
+            report.job.is_wanted() || report.has_changed() || !report.plan.kept.is_empty()
+        });
         let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
         reports.append(&mut passed_over);
         Ok(reports)
@@ -84,7 +86,7 @@ impl Visitor<'_> {
             plans[index] = plan;
         }
         let all_gone = all_gone(&plans);
-        let host = self.target.lock().await.host.clone();
+        let target = self.target.lock().await.clone();
         let mut reports = Vec::new();
         let mut problems = Vec::new();
         let mut gone = None;
@@ -98,7 +100,7 @@ impl Visitor<'_> {
                     problems.push(found);
                     continue;
                 }
-                Some(Err(error)) if error.is_full() && self.place.databases == Databases::Every => {
+                Some(Err(error)) if error.is_full() && !self.is_named(&target, &job.database) => {
                     self.pass_over(&job.database, "all its connections are taken");
                     gone = gone.or(Some(error));
                     continue;
@@ -108,7 +110,7 @@ impl Visitor<'_> {
                     gone = gone.or(Some(error));
                     continue;
                 }
-                Some(Err(error)) => error.through(&host).to_string(),
+                Some(Err(error)) => error.through(&target.host).to_string(),
                 None if all_gone && gone.is_some() => continue,
                 None => "it was not looked at any more".to_owned(),
             };

@@ -20,6 +20,9 @@ const MOST_OF_A_PATH: usize = 65_536;
 /// What is configured and what others own where the planned scripts search.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Ground {
+    /// The superusers, and the role where it is itself.
+    #[serde(default)]
+    pub trusted: Vec<String>,
     /// Every setting of `search_path` that a script may read.
     pub paths: Vec<Path>,
     /// Operators on built-in types, named like `pg_catalog`'s, of neither a superuser nor the role.

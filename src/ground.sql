@@ -1,7 +1,8 @@
 -- What others have put where extension scripts search: one JSON document. Run where a script would be,
 -- or something moved by a role that is no superuser.
 --
--- $1 is {"schemas": [names of those that the planned scripts search], "moved": [extensions]}.
+-- $1 is {"schemas": [names of those that the planned scripts search], "moved": [extensions],
+-- "trusted": [roles that were trusted before a script ran, which may have made others superusers]}.
 WITH given (document) AS MATERIALIZED (
     SELECT $1::jsonb
 ), settings AS MATERIALIZED (
@@ -40,13 +41,14 @@ WITH given (document) AS MATERIALIZED (
        OR nspname IN (current_user, session_user, pg_get_userbyid(10))
           AND EXISTS (SELECT FROM names WHERE name = '$user')
 ), trusted AS MATERIALIZED (
-    SELECT oid FROM pg_roles
-    WHERE rolsuper
+    SELECT oid FROM pg_roles CROSS JOIN given
+    WHERE (document -> 'trusted' = '[]' OR document -> 'trusted' ? rolname::text)
+      AND (rolsuper
       -- As in home.sql: a role that the database has us take is somebody else.
        OR rolname = current_user AND NOT EXISTS (
         SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
         WHERE d.datname = current_database() AND s.setrole = 0
-          AND array_to_string(s.setconfig, E'\n') ~ '(?n)^(role|session_authorization)=')
+          AND array_to_string(s.setconfig, E'\n') ~ '(?n)^(role|session_authorization)='))
 ), operators AS MATERIALIZED (
     -- Who owns the function decides what the operator does. Below 16384 are the server's own types.
     SELECT o.oid, CASE WHEN o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
@@ -72,6 +74,7 @@ WITH given (document) AS MATERIALIZED (
           AND built_in.pronamespace = 'pg_catalog'::regnamespace)
 )
 SELECT jsonb_build_object(
+    'trusted', ARRAY(SELECT rolname FROM pg_roles AS r JOIN trusted AS t ON t.oid = r.oid),
     'paths', (SELECT jsonb_agg(to_jsonb(c)) FROM configured AS c),
     'operators', jsonb_build_object(
         'count', (SELECT count(*) FROM operators),

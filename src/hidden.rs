@@ -14,10 +14,10 @@ const SHORTEST: usize = 6;
 /// How long PostgreSQL's names are, in bytes: it cuts longer ones before it repeats them.
 const LONGEST_NAME: usize = 63;
 
-/// The longest text first: it may hold another one.
-static HIDDEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The longest text first: it may hold another one. `true` marks a name, which the server may know.
+static HIDDEN: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
 
-fn hidden() -> MutexGuard<'static, Vec<String>> {
+fn hidden() -> MutexGuard<'static, Vec<(String, bool)>> {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -28,10 +28,14 @@ pub fn forget() {
 
 /// Hides a text for the rest of the request.
 pub fn hide(text: &str) {
-    let mut hidden = hidden();
-    if text.len() >= SHORTEST && !hidden.iter().any(|other| other == text) {
-        hidden.push(text.to_owned());
-        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    add(text, false);
+}
+
+fn add(text: &str, is_name: bool) {
+    let (mut hidden, entry) = (hidden(), (text.to_owned(), is_name));
+    if text.len() >= SHORTEST && !hidden.contains(&entry) {
+        hidden.push(entry);
+        hidden.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     }
 }
 
@@ -39,8 +43,8 @@ pub fn hide(text: &str) {
 /// plain word can be told.
 pub fn hide_name(name: &str) {
     if !is_word(name) {
-        hide(name);
-        hide(cut(name));
+        add(name, true);
+        add(cut(name), true);
     }
 }
 
@@ -48,16 +52,14 @@ fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(LONGEST_NAME)]
 }
 
-/// Tells a name again, which the server knows.
+/// Tells a name again, which the server knows; not where it is a secret too.
 pub fn reveal_name(name: &str) {
-    if !is_word(name) {
-        hidden().retain(|text| text != name && text != cut(name));
-    }
+    hidden().retain(|(text, is_name)| !is_name || (text != name && text != cut(name)));
 }
 
 /// The text with `(hidden)` in place of all that is hidden.
 pub fn scrubbed(text: &str) -> String {
-    hidden().iter().fold(text.to_owned(), |text, hidden| text.replace(hidden, "(hidden)"))
+    hidden().iter().fold(text.to_owned(), |text, (hidden, _)| text.replace(hidden, "(hidden)"))
 }
 
 #[cfg(test)]
@@ -76,6 +78,10 @@ mod tests {
         assert_eq!(scrubbed(&format!("no {}, no {name}", &name[..63])), "no (hidden), no (hidden)");
         reveal_name(&name);
         assert_eq!(scrubbed(&name), name);
+        hide_name("a role, and its password");
+        hide("a role, and its password");
+        reveal_name("a role, and its password");
+        assert_eq!(scrubbed("a role, and its password"), "(hidden)");
         hide_name("app_database");
         assert_eq!(scrubbed("app_database"), "app_database");
     }

@@ -77,7 +77,8 @@ pub fn ground_question(wanted: &Wanted, observed: &Observed) -> Option<Value> {
         })
         .collect();
     let is_needed = !schemas.is_empty() || !moved.is_empty();
-    is_needed.then(|| json!({ "schemas": schemas, "moved": moved }))
+    let trusted = &observed.ground.trusted;
+    is_needed.then(|| json!({ "schemas": schemas, "moved": moved, "trusted": trusted }))
 }
 
 pub(crate) struct Planner<'a> {
@@ -234,6 +235,7 @@ impl<'a> Planner<'a> {
             && FIRST_STATEMENTS.contains(&name)
         {
             self.problems.push(Problem::FirstStatement {
+                database: self.observed.database.clone(),
                 name: name.to_owned(),
                 installed: installed.version.clone(),
                 wanted: to.to_owned(),

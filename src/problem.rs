@@ -102,10 +102,12 @@ pub enum Problem {
     /// It cannot be updated in a transaction.
     #[error(
         "`{name}`: {installed} is installed, and the server updates it to {wanted} by the first \
-         statement of a session only, which an update in a transaction never is: run `psql -X -c \
-         \"ALTER EXTENSION {name} UPDATE TO '{wanted}'\"` there by hand, then deploy again"
+         statement of a session only, which an update in a transaction never is: run `psql -X -d \
+         {database} -c \"ALTER EXTENSION {name} UPDATE TO '{wanted}'\"` there by hand, then deploy again"
     )]
     FirstStatement {
+        /// Where it is.
+        database: String,
         /// The extension.
         name: String,
         /// The version there is.
@@ -178,7 +180,7 @@ pub enum Problem {
     },
     /// CREATE on the schema that it shall be moved to is missing.
     #[error(
-        "`{name}`: role `{role}` may not create objects in schema `{schema}`: GRANT CREATE ON SCHEMA, or ask for another `Schema`"
+        "`{name}`: role `{role}` may not create objects in schema `{schema}`: GRANT CREATE ON SCHEMA `{schema}` TO `{role}`, or ask for another `Schema`"
     )]
     SchemaForbidden {
         /// The extension.
@@ -190,7 +192,7 @@ pub enum Problem {
     },
     /// CREATE on the database is missing, and a schema too.
     #[error(
-        "schema `{schema}` does not exist, and role `{role}` may not create it: GRANT CREATE ON DATABASE `{database}`, or create the schema by hand"
+        "schema `{schema}` does not exist, and role `{role}` may not create it: GRANT CREATE ON DATABASE `{database}` TO `{role}`, or create the schema by hand"
     )]
     MayNotCreateSchema {
         /// The schema.
@@ -217,7 +219,7 @@ pub enum Problem {
     },
     /// It is trusted, but CREATE on the database is missing.
     #[error(
-        "{subject}: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE `{database}`"
+        "{subject}: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE `{database}` TO `{role}`"
     )]
     MayNotCreate {
         /// The extension, and what requires it.
@@ -299,7 +301,7 @@ pub enum Problem {
          not at all",
         reset.as_deref().map_or_else(
             || "set it in the server's configuration".to_owned(),
-            |reset| format!("as its owner or as a superuser, {reset}, or set it")
+            |reset| format!("as its owner or as a superuser, run `{reset}`, or set it")
         )
     )]
     PreparedPath {
@@ -423,7 +425,11 @@ impl Problem {
                      `any`{keep}"
                 )
             } else {
-                format!("it can be updated to {}{keep}", listed(reachable))
+                format!(
+                    "it can be updated to {}; ask for one of these, for the installed one or for \
+                     `any`{keep}",
+                    listed(reachable)
+                )
             },
         }
     }

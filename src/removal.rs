@@ -50,6 +50,11 @@ pub(crate) fn removal(wanted: &Wanted, observed: &Observed, listed: Listed<'_>) 
         return removal;
     }
     if ledger.listed.is_empty() && ledger.mine.is_empty() {
+        // Claims that cannot be read or believed may be this resource's.
+        if observed.home.as_ref().is_some_and(|home| home.table && !home.has_claims()) {
+            let why = ledger.unfit().into_iter().map(|problem| problem.to_string());
+            removal.kept.extend(why.map(|why| Kept::Unknown { why }));
+        }
         return removal;
     }
     removal.problems = ledger.unfit();

@@ -12,6 +12,9 @@ use crate::words::longest_start;
 /// The most bytes that `CloudFormation` reads; one more and the reason is lost.
 pub const MOST_BYTES: usize = 4096;
 
+/// The most bytes of the result of a direct invocation.
+const MOST_BYTES_OF_A_RESULT: usize = 200_000;
+
 /// How a request ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -43,7 +46,8 @@ struct Document<'a> {
     data: BTreeMap<String, String>,
 }
 
-/// Puts the answer into one JSON document of at most [`MOST_BYTES`].
+/// Puts the answer into one JSON document of at most [`MOST_BYTES`], or 200 kB where nobody but the
+/// invoker reads it.
 ///
 /// What does not fit is shortened in the order `Before`, `After`, `Changes`, `Reason`; the keys
 /// stay, and so does `log` at the end of the reason: the words for the log stream.
@@ -54,6 +58,7 @@ pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
     };
     let reason = &scrubbed(reason);
     let place = format!(" ({log})");
+    let most = if event.response_url.is_some() { MOST_BYTES } else { MOST_BYTES_OF_A_RESULT };
     let mut document = Document {
         status,
         reason: format!("{reason}{place}"),
@@ -66,14 +71,16 @@ pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
     };
     for key in ["Before", "After", "Changes"] {
         if let Some(text) = document.data.get(key).cloned() {
-            shorten(&mut document, &text, |document, text| {
+            shorten(&mut document, most, &text, |document, text| {
                 document.data.insert(key.to_owned(), text);
             });
         }
     }
-    shorten(&mut document, reason, |document, text| document.reason = format!("{text}{place}"));
+    shorten(&mut document, most, reason, |document, text| {
+        document.reason = format!("{text}{place}");
+    });
     // Only names and versions of hundreds of extensions, or ids of kilobytes, get here.
-    while length(&document) > MOST_BYTES && document.data.pop_last().is_some() {}
+    while length(&document) > most && document.data.pop_last().is_some() {}
     serde_json::to_string(&document).unwrap_or_default()
 }
 
@@ -87,18 +94,18 @@ fn values(data: &Data) -> BTreeMap<String, String> {
     ];
     let versions = data.versions.iter().map(|(name, version)| (name.clone(), version.clone()));
     let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), value));
-    versions.chain(fixed).collect()
+    versions.chain(fixed).map(|(key, value)| (key, scrubbed(&value))).collect()
 }
 
 /// Cuts `text` at its end, on a character, so that the document fits if that can be.
-fn shorten(document: &mut Document, text: &str, set: impl Fn(&mut Document, String)) {
-    if length(document) <= MOST_BYTES {
+fn shorten(document: &mut Document, most: usize, text: &str, set: impl Fn(&mut Document, String)) {
+    if length(document) <= most {
         return;
     }
     // None fits if other parts are too long: then nothing is left of it.
     let start = longest_start(text, |start| {
         set(document, format!("{start}..."));
-        length(document) <= MOST_BYTES
+        length(document) <= most
     });
     set(document, format!("{start}..."));
 }
@@ -116,6 +123,7 @@ mod tests {
     fn event() -> Event {
         let event = json!({
             "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid",
+            "ResponseURL": "https://example.com/x",
             "RequestId": "r-1",
             "LogicalResourceId": "Extensions",
         });
@@ -130,6 +138,16 @@ mod tests {
     fn a_failure_says_why_and_where_to_look() {
         let outcome = Outcome { physical_id: "X-1".into(), result: Err("no such thing".into()) };
         insta::assert_snapshot!(document(&event(), &outcome, "log stream: 2026/11/21/[$LATEST]ab"), @r#"{"Status":"FAILED","Reason":"no such thing (log stream: 2026/11/21/[$LATEST]ab)","PhysicalResourceId":"X-1","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid","RequestId":"r-1","LogicalResourceId":"Extensions","NoEcho":false,"Data":{}}"#);
+    }
+
+    #[test]
+    fn no_secret_is_in_the_data() {
+        crate::hidden::hide("the secret of a test");
+        let after = "the secret of a test 1.0".to_owned();
+        let result =
+            Ok(Success { reason: String::new(), data: Some(Data { after, ..Data::default() }) });
+        let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "s");
+        assert_eq!(read(&text)["Data"]["After"], "(hidden) 1.0");
     }
 
     #[test]

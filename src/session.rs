@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::claim::{self, Claim, Home};
 use crate::connection::{Connection, Output, PIN};
 use crate::failure::Error;
-use crate::ground;
+use crate::ground::{self, Ground};
 use crate::look::{self, Look};
 use crate::observed::{self, Observed, Obstacles, Offered};
 use crate::outcome::Placed;
@@ -76,11 +76,15 @@ impl Session {
             observed.obstacles = obstacles;
         }
         if let Some(question) = plan::ground_question(wanted, &observed) {
-            let text =
-                self.look(ground::SQL, &[(&question.to_string(), Type::TEXT)], budget).await?;
-            observed.ground = self.parsed(&text)?;
+            observed.ground = self.ground(&question, budget).await?;
         }
         Ok(observed)
+    }
+
+    /// What others have put where extension scripts search.
+    async fn ground(&self, question: &Value, budget: Budget) -> Result<Ground, Error> {
+        let text = self.look(ground::SQL, &[(&question.to_string(), Type::TEXT)], budget).await?;
+        self.parsed(&text)
     }
 
     /// Begins, and looks; where there are claims, at them too.
@@ -178,12 +182,17 @@ impl Session {
         self.bounded(row, budget, "reading the catalog").await
     }
 
-    /// Runs the plan's steps and reads back: in one round trip. Nothing of it stays without
-    /// [`Self::commit`].
+    /// Runs the plan's steps, reads back, and where scripts were run looks at the ground once more: in
+    /// one round trip. Nothing of it stays without [`Self::commit`].
     ///
     /// # Errors
     /// A step failed, or the connection was lost.
-    pub async fn apply(&self, plan: &Plan, budget: Budget) -> Result<Vec<Placed>, Error> {
+    pub async fn apply(
+        &self,
+        plan: &Plan,
+        ground_question: Option<Value>,
+        budget: Budget,
+    ) -> Result<(Vec<Placed>, Ground), Error> {
         let (lock_ms, ms) = budget.timeouts();
         let settings = [
             USUAL_MEMORY.to_owned(),
@@ -197,11 +206,16 @@ impl Session {
             settings.iter().cloned().chain(steps).chain(pinned(READ_BACK.to_owned())).collect();
         let mut output = Output::default();
         let run = async { self.connection.run(&batch.join(";\n"), &mut output).await };
-        let result = self.bounded(run, budget, "changing extensions").await;
+        let run = self.bounded(run, budget, "changing extensions");
+        let look = async {
+            let Some(question) = ground_question else { return Ok(Ground::default()) };
+            self.ground(&question, budget).await
+        };
+        let (result, ground) = tokio::join!(run, look);
         let step = plan.steps.get(output.statements.saturating_sub(settings.len()) / 2);
         let step = step.map_or_else(|| "reading back".to_owned(), |step| format!("`{step}`"));
         match result {
-            Ok(()) => self.parsed(&output.rows.concat()),
+            Ok(()) => Ok((self.parsed(&output.rows.concat())?, ground?)),
             Err(Error::Statement { database, why, .. }) => {
                 Err(Error::Statement { doing: step, database, why })
             }

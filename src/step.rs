@@ -74,6 +74,11 @@ pub enum Kept {
         /// Why, in words.
         why: &'static str,
     },
+    /// Whatever the resource created: its claims are not known.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
     /// It was there before the resource, which therefore will not drop it.
     Adopted {
         /// The extension.
@@ -205,6 +210,7 @@ impl Display for Kept {
                 write!(out, "kept {name} {installed} (no update path to {wanted})")
             }
             Self::PassedOver { why } => write!(out, "passed over ({why})"),
+            Self::Unknown { why } => write!(out, "left whatever this resource created: {why}"),
             Self::Adopted { name, version } => {
                 write!(out, "left {name} {version} unclaimed (it was there before)")
             }

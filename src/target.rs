@@ -61,9 +61,9 @@ pub struct AllowedHosts {
 impl AllowedHosts {
     /// Reads the variable's text: entries with commas between them, `only:` before them or not.
     pub fn new(text: &str) -> Self {
-        let list = text.trim().strip_prefix("only:");
-        let entries =
-            list.unwrap_or(text).split(',').map(|entry| entry.trim().to_ascii_lowercase());
+        let text = text.trim().to_ascii_lowercase();
+        let list = text.strip_prefix("only:");
+        let entries = list.unwrap_or(&text).split(',').map(|entry| entry.trim().to_owned());
         Self { only: list.is_some(), entries: entries.filter(|entry| !entry.is_empty()).collect() }
     }
 
@@ -227,6 +227,7 @@ mod tests {
             assert!(!AllowedHosts::new(nothing).has("example.com"), "`{nothing}`");
         }
         assert!(AllowedHosts::new("only: example.com").has("example.com"));
-        assert!(AllowedHosts::new("only:").only && !allowed.only);
+        assert!(AllowedHosts::new("only:").only && AllowedHosts::new(" Only:x").only);
+        assert!(!allowed.only);
     }
 }

@@ -190,10 +190,16 @@ impl Visitor<'_> {
         for words in announced {
             log::of_database(&report.database, &words);
         }
-        let after = session.apply(&report.plan, self.budget).await?;
+        let question = plan::ground_question(wanted, observed);
+        let (after, ground) = session.apply(&report.plan, question, self.budget).await?;
         let differences = outcome::differences(wanted, observed, &report.plan, &after);
         if !differences.is_empty() {
             return Err(Error::Plan(InDatabase::new(&report.database, &differences)));
+        }
+        // What was put there meanwhile may have run in this transaction, and goes with it.
+        let prepared = ground.problems(&observed.role);
+        if !prepared.is_empty() {
+            return Err(Error::Plan(InDatabase::new(&report.database, &prepared)));
         }
         // A rehearsal is rolled back when the session ends.
         if !rehearse {
@@ -213,6 +219,16 @@ impl Visitor<'_> {
         Ok(after.into_iter().map(|(name, version, _)| (name, version)).collect())
     }
 
+    /// Whether this request or the one before names a database, and does not only mean it by `*`.
+    pub fn is_named(&self, target: &Target, database: &str) -> bool {
+        let names = |databases: &Databases| match databases {
+            Databases::Every => false,
+            Databases::Named(names) => names.iter().any(|name| name == database),
+            Databases::TheSecrets => target.database == database,
+        };
+        names(&self.place.databases) || self.request.earlier.as_ref().is_some_and(names)
+    }
+
     /// Opens a connection with these credentials.
     ///
     /// # Errors
@@ -227,8 +243,8 @@ impl Visitor<'_> {
             }
         };
         let (mut patience, budget) = (self.patience, self.budget);
-        if self.place.databases == Databases::Every {
-            // Nobody named it: whoever owns it holds up nobody.
+        if !self.is_named(target, database) {
+            // Whoever owns it holds up nobody.
             patience.full = Duration::ZERO;
         }
         let names = [database, target.username.as_str()];

@@ -5,9 +5,10 @@
 mod support;
 
 use serde_json::json;
-use support::database::{Database, quoted};
+use support::database::{Database, quoted, server};
 use support::resource::Resource;
 use support::stage::Stage;
+use support::trouble::{backends, eventually};
 
 /// A database whose owner is no superuser.
 struct Tenancy {
@@ -324,4 +325,26 @@ fn whatever_the_server_offers_is_no_prepared_ground() {
         let created = it.stage.create(&map).succeeded();
         assert!(!created.data("Changes").contains("warning"), "{created:#?}");
     }
+}
+
+#[test]
+fn an_operator_that_is_planted_while_a_script_waits() {
+    let it = Tenancy::new();
+    let before = it.rights();
+    // The script waits for the tenant, who has been seen to have no operator.
+    let session = server().connect(&it.stage.database.name);
+    session.query(&format!("SET ROLE {}; BEGIN; CREATE TYPE public.hstore AS (x int)", it.tenant));
+    std::thread::scope(|scope| {
+        let event =
+            it.stage.event("Create", &json!({ "PluginsMap": { "hstore": "", "trusting": "" } }));
+        let stage = &it.stage;
+        let waiting = scope.spawn(move || stage.deliver_once(&event));
+        let stuck = backends("AND wait_event_type = 'Lock' AND datname = current_database()");
+        eventually(|| stage.database.value(&stuck) == "1");
+        it.plant_operator("public", "varchar");
+        session.query("ROLLBACK");
+        let answer = waiting.join().expect("an answer");
+        answer.failed(&["no extension script is run", "public.=(character varying", &it.tenant]);
+    });
+    assert_eq!((it.rights(), it.stage.database.installed()), (before, String::new()));
 }

@@ -125,8 +125,12 @@ fn the_settings_of_a_role_do_no_harm() {
     }
     let schema = "back\\slash 'quote' \"double\" ä";
     let map = json!({ "hstore": { "Version": "1.7", "Schema": schema }, "earthdistance": "" });
-    stage.create(&map).succeeded();
+    let properties = json!({ "PluginsMap": map, "RemovalPolicy": "Drop" });
+    let created = stage.create_with(&properties).succeeded();
     assert_eq!(stage.database.schema_of("hstore"), schema);
+    stage.deliver(&stage.event_about("Update", &created.id, &properties)).succeeded();
+    stage.deliver(&stage.event_about("Delete", &created.id, &properties)).succeeded();
+    assert_eq!(stage.database.installed(), "", "its claims are believed");
 }
 
 #[test]

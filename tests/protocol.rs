@@ -223,6 +223,14 @@ fn a_direct_invocation_returns_the_document() {
     let mut wrong = event.clone();
     wrong["ResourceProperties"]["PluginsMap"] = json!({ "hstore": "9.9" });
     stage.invoke(&wrong).failed(&["9.9"]);
+    // Nobody but CloudFormation has a limit of 4096 bytes.
+    let last = format!("`{}99`", "x".repeat(50));
+    for number in 10..100 {
+        wrong["ResourceProperties"]["PluginsMap"][format!("{}{number}", "x".repeat(50))] =
+            json!("");
+    }
+    let answer = stage.invoke(&wrong).failed(&["9.9", &last]);
+    assert!(answer.reason.len() > 4096, "{}", answer.reason);
     wrong["ResourceProperties"] = json!(null);
     stage.invoke(&wrong).failed(&["ResourceProperties"]);
     for shapeless in [json!(null), json!([]), json!("Create"), json!(7)] {

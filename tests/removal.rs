@@ -332,9 +332,11 @@ fn a_schema_name_that_is_taken() {
             "Retain",
         ]);
         assert_eq!(database.installed(), "", "all or nothing");
-        // A Delete has nothing to look for there.
+        // A Delete finds no claims there, and says so where there may be some.
         it.id = "Extensions-01234567".to_owned();
-        it.delete().succeeded();
+        let answer = it.delete().succeeded();
+        let unknown = answer.reason.contains("left whatever this resource created");
+        assert_eq!(unknown, sql.contains(".claim "), "{}", answer.reason);
         it.id.clear();
         stage.create(&json!({ "hstore": "1.7" })).succeeded();
         database.query("DROP EXTENSION hstore; DROP SCHEMA cfn_postgres_extensions CASCADE");

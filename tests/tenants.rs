@@ -187,6 +187,14 @@ fn of_every_database_a_full_one_is_passed_over() {
     );
     assert_eq!(shared.his.installed(), "");
 
+    // Who leaves `*` need not wait for it either.
+    let app =
+        json!({ "Databases": "app", "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
+    let mut leaving = stage.event_about("Update", &answer.id, &app);
+    leaving["OldResourceProperties"] = stage.event("Update", &every)["ResourceProperties"].clone();
+    let answer = stage.deliver(&leaving).succeeded();
+    assert!(answer.data("Changes").contains("his: passed over"), "{answer:#?}");
+
     // The secret's own, and all of them: then there is nothing to report.
     shared.admin.query("ALTER DATABASE app CONNECTION LIMIT 0");
     let answer = stage.create_with(&every).succeeded();

@@ -31,7 +31,9 @@ pub struct Answer {
 impl Answer {
     /// Reads a document, and checks all that the contract says of each.
     pub fn read(event: &Value, text: &[u8], outcome: Result<Value, Value>) -> Self {
-        assert!(text.len() <= MOST, "{} bytes: {}", text.len(), String::from_utf8_lossy(text));
+        // Nobody but CloudFormation has that limit.
+        let fits = text.len() <= MOST || event["ResponseURL"].is_null();
+        assert!(fits, "{} bytes: {}", text.len(), String::from_utf8_lossy(text));
         let document: Value = serde_json::from_slice(text).expect("a JSON document in UTF-8");
         let member = |name: &str| {
             let value = document[name].as_str();
