@@ -79,16 +79,17 @@ class Contender:
         return event
 
 
+def ours(binary, server):
+    """This function, with the environment that template.yaml gives it."""
+    environment = {"PGSSLROOTCERT": server.ca, "SSL_CERT_FILE": "/dev/null"}
+    return Contender("ours", "cfn-postgres-extensions", [binary], environment, True, True)
+
+
 def all_of(binary, server, folder):
     """The three, ready to be started; `folder` is for what they need of this run's server."""
     node = node_task(server.ca, folder)
     return [
-        Contender(
-            "ours", "cfn-postgres-extensions", [binary],
-            # As template.yaml sets it.
-            {"PGSSLROOTCERT": server.ca, "SSL_CERT_FILE": "/dev/null"},
-            True, True,
-        ),
+        ours(binary, server),
         Contender(
             "original", "the Python original", [sys.executable, "-m", "awslambdaric", "handler.handler"],
             {"PYTHONPATH": os.path.join(HERE, "original"), "LAMBDA_TASK_ROOT": os.path.join(HERE, "original")},

@@ -51,8 +51,7 @@ class Subject:
     def __init__(self, binary, server, folder):
         self.server, self.folder = server, folder
         self.log = os.path.join(folder, "output")
-        trust = {"PGSSLROOTCERT": server.ca}
-        self.function = contenders.Contender("ours", "cfn-postgres-extensions", [binary], trust, True, True)
+        self.function = contenders.ours(binary, server)
         for rounds in (1, ROUNDS):
             self.query(f"CREATE ROLE rounds_{rounds} SUPERUSER LOGIN PASSWORD '{verifier(server.password, rounds)}'")
 
