@@ -9,11 +9,11 @@ use crate::attempt;
 use crate::connection::Output;
 use crate::error::{Error, InDatabase};
 use crate::job::{Job, Part};
-use crate::log;
 use crate::report::Report;
 use crate::request::Databases;
 use crate::visit::{Purpose, Visitor, log_untouched};
 use crate::words::chain;
+use crate::{hidden, log};
 
 /// How many databases are visited at a time: connections are what a server has few of.
 const AT_A_TIME: usize = 4;
@@ -191,7 +191,12 @@ impl Visitor<'_> {
     async fn names(&self, databases: &Databases) -> Result<Vec<String>, Error> {
         match databases {
             Databases::TheSecrets => Ok(vec![self.target.lock().await.database.clone()]),
-            Databases::Named(names) => Ok(names.clone()),
+            Databases::Named(names) => {
+                for name in names {
+                    hidden::hide_name(name);
+                }
+                Ok(names.clone())
+            }
             Databases::Every => self.every().await,
         }
     }

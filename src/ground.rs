@@ -29,6 +29,10 @@ pub struct Ground {
     pub operators: Planted,
     /// Functions with arguments of built-in types, in the same way.
     pub functions: Planted,
+    /// Of the schemas that new extensions prescribe, those that belong to neither a superuser nor the
+    /// role, or hold tables of such an owner, with the owner.
+    #[serde(default)]
+    pub prescribed: BTreeMap<String, String>,
     /// Of the extensions that shall be moved, those whose objects the role does not own, with the
     /// owner.
     pub foreign: BTreeMap<String, String>,
@@ -72,7 +76,11 @@ impl Ground {
             operators: self.operators.listed(),
             role: role.to_owned(),
         });
-        paths.chain(operators).collect()
+        let schemas = self.prescribed.iter().map(|(schema, owner)| Problem::PreparedSchema {
+            schema: schema.clone(),
+            owner: owner.clone(),
+        });
+        paths.chain(operators).chain(schemas).collect()
     }
 
     /// What a script may run by mistake, and what users have for good reasons too.

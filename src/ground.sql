@@ -1,7 +1,8 @@
 -- What others have put where extension scripts search: one JSON document. Run where a script would be,
 -- or something moved by a role that is no superuser.
 --
--- $1 is {"schemas": [names of those that the planned scripts search], "moved": [extensions],
+-- $1 is {"schemas": [names of those that the planned scripts search], "prescribed": [those of them that
+-- new extensions prescribe], "moved": [extensions],
 -- "trusted": [roles that were trusted before a script ran, which may have made others superusers]}.
 WITH given (document) AS MATERIALIZED (
     SELECT $1::jsonb
@@ -49,13 +50,22 @@ WITH given (document) AS MATERIALIZED (
         SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
         WHERE d.datname = current_database() AND s.setrole = 0
           AND array_to_string(s.setconfig, E'\n') ~ '(?n)^(role|session_authorization)='))
+), fitting AS MATERIALIZED (
+    -- The server makes one of these of a built-in value, or of a literal, by itself.
+    SELECT t.oid FROM pg_type AS t
+    WHERE t.typtype IN ('d', 'e')
+       OR EXISTS (SELECT FROM pg_cast AS c
+                  WHERE c.casttarget = t.oid AND c.castsource < 16384 AND c.castcontext = 'i')
 ), operators AS MATERIALIZED (
-    -- Who owns the function decides what the operator does. Below 16384 are the server's own types.
+    -- Who owns the function decides what the operator does. Below 16384 are the server's own types: one
+    -- of them is enough for the operator to fit better than that of pg_catalog.
     SELECT o.oid, CASE WHEN o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
                        THEN p.proowner ELSE o.oprowner END AS owner
     FROM pg_operator AS o LEFT JOIN pg_proc AS p ON p.oid = o.oprcode
     WHERE o.oprnamespace = ANY (ARRAY(SELECT oid FROM searched))
-      AND o.oprleft < 16384 AND o.oprright < 16384
+      AND (o.oprleft < 16384 OR o.oprleft = ANY (ARRAY(SELECT oid FROM fitting)))
+      AND (o.oprright < 16384 OR o.oprright = ANY (ARRAY(SELECT oid FROM fitting)))
+      AND (o.oprleft BETWEEN 1 AND 16383 OR o.oprright BETWEEN 1 AND 16383)
       AND NOT (o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
                AND coalesce(p.proowner, o.oprowner) = ANY (ARRAY(SELECT oid FROM trusted)))
       AND EXISTS (
@@ -88,6 +98,16 @@ SELECT jsonb_build_object(
             SELECT jsonb_build_object('name', oid::regprocedure::text,
                                       'owner', pg_get_userbyid(owner))
             FROM functions ORDER BY oid LIMIT 5)),
+    -- Scripts go on with the tables that they find there.
+    'prescribed', (
+        SELECT coalesce(jsonb_object_agg(n.nspname, pg_get_userbyid(other.owner)), '{}')
+        FROM given JOIN pg_namespace AS n ON document -> 'prescribed' ? n.nspname::text
+        CROSS JOIN LATERAL (
+            SELECT owner
+            FROM (SELECT n.nspowner UNION ALL
+                  SELECT c.relowner FROM pg_class AS c WHERE c.relnamespace = n.oid) AS o (owner)
+            WHERE owner <> ALL (ARRAY(SELECT oid FROM trusted))
+            LIMIT 1) AS other),
     -- Whose the objects are that SET SCHEMA would have to own, and does not.
     'foreign', (
         SELECT coalesce(jsonb_object_agg(e.extname, pg_get_userbyid(part.owner)), '{}')

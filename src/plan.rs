@@ -76,9 +76,20 @@ pub fn ground_question(wanted: &Wanted, observed: &Observed) -> Option<Value> {
             _ => None,
         })
         .collect();
+    let prescribed: BTreeSet<&str> = planner
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Create { name, schema: None, .. } => planner.schema_of(name),
+            _ => None,
+        })
+        .collect();
     let is_needed = !schemas.is_empty() || !moved.is_empty();
     let trusted = &observed.ground.trusted;
-    is_needed.then(|| json!({ "schemas": schemas, "moved": moved, "trusted": trusted }))
+    is_needed.then(|| {
+        json!({ "schemas": schemas, "prescribed": prescribed, "moved": moved, "trusted": trusted })
+    })
 }
 
 pub(crate) struct Planner<'a> {

@@ -312,6 +312,18 @@ pub enum Problem {
         /// What takes it back, where a database or a role has it.
         reset: Option<String>,
     },
+    /// A script would use somebody else's tables.
+    #[error(
+        "no extension script is run: the extension prescribes schema `{schema}`, which belongs to role \
+         `{owner}` or has tables of that role in it, and scripts go on with what they find there: drop \
+         it, or give it and its tables to a superuser after a look at their triggers"
+    )]
+    PreparedSchema {
+        /// The schema.
+        schema: String,
+        /// Who is neither a superuser nor the role.
+        owner: String,
+    },
     /// A script would run somebody else's operators.
     #[error(
         "no extension script is run: scripts may take these operators for those of `pg_catalog`, \

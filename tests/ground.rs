@@ -348,3 +348,37 @@ fn an_operator_that_is_planted_while_a_script_waits() {
     });
     assert_eq!((it.rights(), it.stage.database.installed()), (before, String::new()));
 }
+
+#[test]
+fn an_operator_that_fits_better_by_one_operand() {
+    for other in [
+        "CREATE DOMAIN public.own AS text",
+        "CREATE TYPE public.own AS ENUM ('x')",
+        "CREATE TYPE public.own AS (it text);
+         CREATE FUNCTION public.made(varchar) RETURNS own LANGUAGE sql AS 'SELECT ROW($1)::public.own';
+         CREATE CAST (varchar AS public.own) WITH FUNCTION public.made(varchar) AS IMPLICIT",
+    ] {
+        let it = Tenancy::new();
+        it.prepare(other);
+        it.plant_function("public.planted", "varchar, public.own", "boolean", "true");
+        it.prepare(
+            "CREATE OPERATOR public.=
+               (FUNCTION = public.planted, LEFTARG = varchar, RIGHTARG = public.own)",
+        );
+        it.refused(&["public.=(character varying,public.own)", &it.tenant]);
+    }
+}
+
+#[test]
+fn a_schema_that_an_extension_prescribes_and_somebody_has_made() {
+    let it = Tenancy::new();
+    let before = it.rights();
+    it.prepare("CREATE SCHEMA housed_home; CREATE TABLE housed_home.settings (a int)");
+    let words = ["no extension script is run", "`housed_home`", &it.tenant];
+    it.stage.create(&json!({ "housed": "" })).failed(&words);
+    it.stage.database.query("ALTER SCHEMA housed_home OWNER TO CURRENT_USER");
+    it.stage.create(&json!({ "housed": "" })).failed(&words);
+    it.stage.database.query("DROP TABLE housed_home.settings");
+    it.stage.create(&json!({ "housed": "" })).succeeded();
+    assert_eq!(it.rights(), before);
+}

@@ -153,3 +153,13 @@ fn a_server_that_keeps_its_functions_to_itself() {
     );
     stage.deliver(&stage.event_about("Delete", &created.id, &properties)).succeeded();
 }
+
+#[test]
+fn the_text_of_a_secret_among_the_databases() {
+    let stage = Stage::new();
+    stage.credentials("nobody_here", "not the password");
+    let text = r#"{"engine":"postgres","host":"h","username":"admin","port":5432,"dbname":"x","x":"y","password":"S3cret!word"}"#;
+    stage.plant("S3cret!word");
+    let properties = json!({ "PluginsMap": { "hstore": "" }, "Databases": text });
+    stage.create_with(&properties).failed(&["(hidden)"]);
+}

@@ -611,6 +611,7 @@ fn prepared_ground() {
             "operators": planted(operators, "public.=(character varying,character varying)"),
             "functions": planted(functions, "public.lower(character varying)"),
             "foreign": { "hstore": "postgres" },
+            "prescribed": if operators == 17 { json!({ "housed_home": "mallory" }) } else { json!({}) },
         });
         json!({ "ground": ground, "superuser": false, "installed": [installed("hstore", "1.4")],
                 "paths": [path("hstore", "1.8", true)] })
