@@ -58,6 +58,8 @@ pub struct Connection {
     pub client: Client,
     /// The server's major version.
     major: u32,
+    /// Whether the request names the database, and does not only mean it by `*`.
+    is_named: bool,
     tls: MakeTlsConnector,
     driver: JoinHandle<()>,
 }
@@ -72,9 +74,14 @@ impl Connection {
         database: &str,
         password: &Password,
         trust: &Trust,
-        patience: Patience,
+        is_named: bool,
+        mut patience: Patience,
         budget: Budget,
     ) -> Result<Self, crate::Error> {
+        if !is_named {
+            // Whoever owns it holds up nobody.
+            patience.full = Duration::ZERO;
+        }
         let tls =
             trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
         let config = config(target, database, password);
@@ -93,7 +100,7 @@ impl Connection {
                         // Its error is the one that the client's next call reports.
                         let _ = connection.await;
                     });
-                    return Ok(Self { client, major, tls, driver });
+                    return Ok(Self { client, major, is_named, tls, driver });
                 }
                 Ok(Err(error)) => judged(&error, target, database, &place)?,
                 // Cut short by the budget: what was heard before tells more.
@@ -177,11 +184,14 @@ impl Connection {
             (0, format!("SET lock_timeout = {lock_ms}")),
             (14, format!("SET idle_session_timeout = {lifetime}")),
             (0, format!("SET idle_in_transaction_session_timeout = {lifetime}")),
-            (0, "SET default_transaction_read_only = off".to_owned()),
             // What the server spells for us, as the default of a column, is compared.
             (0, "SET quote_all_identifiers = off".to_owned()),
         ];
-        let known = settings.into_iter().filter(|(since, _)| self.major >= *since);
+        // Who names a database has its owner's word that it is read-only.
+        let writable =
+            (!self.is_named).then(|| (0, "SET default_transaction_read_only = off".to_owned()));
+        let settings = settings.into_iter().chain(writable);
+        let known = settings.filter(|(since, _)| self.major >= *since);
         known.map(|(_, setting)| setting).collect::<Vec<_>>().join("; ")
     }
 

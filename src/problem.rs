@@ -350,7 +350,7 @@ pub enum Problem {
     /// Nothing can be written here.
     #[error(
         "database `{database}` is read-only (SQLSTATE 25006): point `Host` at the writer, not at a \
-         reader endpoint"
+         reader endpoint, and see that `default_transaction_read_only` is off"
     )]
     ReadOnly {
         /// Where we are.

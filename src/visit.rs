@@ -242,15 +242,13 @@ impl Visitor<'_> {
                 &token
             }
         };
-        let (mut patience, budget) = (self.patience, self.budget);
-        if !self.is_named(target, database) {
-            // Whoever owns it holds up nobody.
-            patience.full = Duration::ZERO;
-        }
+        let (patience, budget) = (self.patience, self.budget);
+        let is_named = self.is_named(target, database);
         let names = [database, target.username.as_str()];
         names.into_iter().for_each(hidden::hide_name);
         let opened =
-            Connection::open(target, database, password, self.trust, patience, budget).await?;
+            Connection::open(target, database, password, self.trust, is_named, patience, budget)
+                .await?;
         names.into_iter().for_each(hidden::reveal_name);
         Ok(opened)
     }

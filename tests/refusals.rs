@@ -75,8 +75,10 @@ fn a_library_that_is_no_extension() {
 fn an_update_that_cannot_be_in_a_transaction() {
     let stage = Stage::new();
     stage.create(&json!({ "timescaledb": "2.14.0" })).succeeded();
-    let command = "psql -X -c \"ALTER EXTENSION timescaledb UPDATE TO '2.15.0'\"";
-    refused(&stage, &json!({ "timescaledb": "2.15.0" }), &[command]);
+    let name = &stage.database.name;
+    let command =
+        format!("psql -X -d {name} -c \"ALTER EXTENSION timescaledb UPDATE TO '2.15.0'\"");
+    refused(&stage, &json!({ "timescaledb": "2.15.0" }), &[&command]);
     stage.create(&json!({ "timescaledb": "any" })).succeeded();
 }
 
@@ -200,7 +202,9 @@ fn a_read_only_server() {
 #[test]
 fn a_database_that_is_read_only_unless_one_says_otherwise() {
     let stage = Stage::new();
+    stage.database.query("CREATE EXTENSION hstore VERSION '1.7'");
     stage.database.set("default_transaction_read_only", "on");
+    refused(&stage, &json!({ "citext": "" }), &["read-only", "25006", "writer"]);
     stage.create(&json!({ "hstore": "1.7" })).succeeded();
 }
 
