@@ -40,9 +40,14 @@ pub fn differences(
         .map(|it| (it.name.as_str(), (it.version.as_str(), Some(it.schema.as_str()))))
         .collect();
     let asked = |name: &str| {
-        let mut entries = wanted.extensions.iter();
-        let entry = entries.find(|(key, _)| key.eq_ignore_ascii_case(name));
-        entry.and_then(|(_, entry)| entry.schema.as_deref())
+        // The very name; else another spelling of it, if that is no extension's own name.
+        let is_own = |key: &str| after.iter().any(|(other, ..)| other == key);
+        let alike = || {
+            let mut entries = wanted.extensions.iter();
+            entries.find(|(key, _)| key.eq_ignore_ascii_case(name) && !is_own(key))
+        };
+        let entry = wanted.extensions.get(name).or_else(|| alike().map(|(_, entry)| entry));
+        entry.and_then(|entry| entry.schema.as_deref())
     };
     let mut dropped = BTreeSet::new();
     for step in &plan.steps {

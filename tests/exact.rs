@@ -116,3 +116,11 @@ fn what_comes_in_or_goes_along_by_the_plan_is_no_difference() {
     it.delete().succeeded();
     assert!(!stage.database.installed().contains("leech"), "it depends on hstore");
 }
+
+#[test]
+fn extensions_that_differ_in_case_alone_have_their_own_schemas() {
+    let stage = Stage::new();
+    let entry = |schema: &str| json!({ "Version": "1.0", "Schema": schema });
+    stage.create(&json!({ "Twin": entry("public"), "twin": entry("home") })).succeeded();
+    assert_eq!(stage.database.schema_of("twin"), "home");
+}
