@@ -4,18 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::Error;
-use cfn_postgres_extensions::claim::{self, Claimant, Whose};
-use cfn_postgres_extensions::error::InDatabase;
-use cfn_postgres_extensions::event::Event;
-use cfn_postgres_extensions::job::{Job, Part};
-use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::{self, Plan};
-use cfn_postgres_extensions::report::{Data, Report};
+use cfn_postgres_extensions::cloudformation::event::Event;
+use cfn_postgres_extensions::cloudformation::physical_id;
+use cfn_postgres_extensions::cloudformation::response::{MOST_BYTES, Outcome, Success, document};
+use cfn_postgres_extensions::did_you_mean;
+use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::plan::{self, Plan};
+use cfn_postgres_extensions::planner::quote::{Identifier, Literal};
+use cfn_postgres_extensions::planner::removal::ownership::{self, Claimant, Whose};
+use cfn_postgres_extensions::planner::step::Step;
+use cfn_postgres_extensions::reconcile::error::InDatabase;
+use cfn_postgres_extensions::reconcile::job::{Job, Part};
+use cfn_postgres_extensions::reconcile::report::{Data, Report};
 use cfn_postgres_extensions::request::Request;
-use cfn_postgres_extensions::response::{MOST_BYTES, Outcome, Success, document};
-use cfn_postgres_extensions::sql::{Identifier, Literal};
-use cfn_postgres_extensions::step::Step;
-use cfn_postgres_extensions::{identity, nearest};
 use serde_json::{Map, Value, json};
 
 /// What ids and the log stream may come to, for an answer to fit: `CloudFormation` and Lambda stay
@@ -86,10 +87,10 @@ pub fn event(value: &Value) {
         assert!(others || !shown.contains(signature), "the URL is a secret");
     }
     let logical_id = &event.logical_resource_id;
-    let issued = identity::issued(logical_id, "localhost", 5432);
+    let issued = physical_id::issued(logical_id, "localhost", 5432);
     let incoming = event.physical_resource_id.clone().unwrap_or_default();
-    let kept = identity::updated(&incoming, logical_id, "localhost", 5432);
-    for id in [issued, identity::create_failed(logical_id), kept] {
+    let kept = physical_id::updated(&incoming, logical_id, "localhost", 5432);
+    for id in [issued, physical_id::create_failed(logical_id), kept] {
         check_document(&event, &id, Err(value.to_string()));
         let data =
             Data { before: value.to_string(), changes: "none".to_owned(), ..Data::default() };
@@ -154,7 +155,7 @@ fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
     let offered = observed.offered.iter().flatten().map(|offered| offered.version.as_str());
     let targets = observed.paths.iter().map(|path| path.target.as_str());
     let versions: BTreeSet<&str> = offered.chain(targets).collect();
-    let mut noted = BTreeSet::from([claim::SCHEMA]);
+    let mut noted = BTreeSet::from([ownership::SCHEMA]);
     let mine = match &request.wanted.whose {
         Whose::This(it) => Some(it),
         Whose::AnyOf { .. } => None,
@@ -334,5 +335,5 @@ fn lex(statement: &str) -> Option<(String, Vec<Word>)> {
 
 /// A suggestion for any text: it ends, and does not panic.
 pub fn suggestion(text: &str) {
-    let _ = nearest::did_you_mean(text, ["hstore", "vector"]);
+    let _ = did_you_mean::did_you_mean(text, ["hstore", "vector"]);
 }

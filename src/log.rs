@@ -10,8 +10,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::json;
 
-use crate::hidden::scrubbed;
-use crate::words::longest_start;
+use crate::redact::scrubbed;
+use crate::text::longest_start;
 
 /// Logs what an operator wants to read of a run that goes well.
 pub fn info(message: &str) {

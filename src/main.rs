@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use cfn_postgres_extensions::handler::Handler;
-use cfn_postgres_extensions::responder::Responder;
-use cfn_postgres_extensions::target::AllowedHosts;
-use cfn_postgres_extensions::token::Signer;
-use cfn_postgres_extensions::trust::Trust;
-use cfn_postgres_extensions::{aws, http, log, words};
+use cfn_postgres_extensions::aws::config;
+use cfn_postgres_extensions::aws::http;
+use cfn_postgres_extensions::aws::rds_token::Signer;
+use cfn_postgres_extensions::lambda::failure_destination::Responder;
+use cfn_postgres_extensions::lambda::handler::Handler;
+use cfn_postgres_extensions::log;
+use cfn_postgres_extensions::postgres::target::AllowedHosts;
+use cfn_postgres_extensions::text;
+use cfn_postgres_extensions::tls::Trust;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
@@ -20,7 +23,7 @@ fn main() -> Result<(), lambda_runtime::Error> {
     let trust = Trust {
         aws_ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
         pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
-        region: aws::region(&variable),
+        region: config::region(&variable),
         allowed_hosts: AllowedHosts::new(&variable("ALLOWED_HOSTS").unwrap_or_default()),
         ..Trust::default()
     };
@@ -31,23 +34,23 @@ async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
     // Without a usable bundle each request fails, and its response needs roots all the same.
     let (tls, unusable_bundle) = match trust.for_aws() {
         Ok(tls) => (tls, None),
-        Err(error) => (Trust::default().for_aws()?, Some(words::chain(&error))),
+        Err(error) => (Trust::default().for_aws()?, Some(text::chain(&error))),
     };
     let http = http::client(tls)?;
     if std::env::var_os("_HANDLER").is_some_and(|handler| handler == "responder") {
         if let Some(why) = &unusable_bundle {
             log::error(&format!("{why}; Amazon's own roots take their place"));
         }
-        let responder = Responder { http, region: aws::region(&variable) };
+        let responder = Responder { http, region: config::region(&variable) };
         return lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
             let responder = responder.clone();
             async move { responder.handle(event.payload, event.context).await }
         }))
         .await;
     }
-    let secrets = aws::secrets_manager(&variable, http::for_sdk(http.clone()));
+    let secrets = config::secrets_manager(&variable, http::for_sdk(http.clone()));
     let signer =
-        Signer { credentials: aws::credentials(&variable), region: aws::region(&variable) };
+        Signer { credentials: config::credentials(&variable), region: config::region(&variable) };
     let handler = Handler { http, secrets, signer, trust, unusable_bundle };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let handler = handler.clone();

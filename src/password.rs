@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 
-use crate::hidden;
+use crate::redact;
 
 /// A password. Nothing prints it.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Password(String);
 impl Password {
     /// Of a text: a secret's, or a signed token. It is hidden from now on.
     pub fn new(text: String) -> Self {
-        hidden::hide(&text);
+        redact::hide(&text);
         Self(text)
     }
 

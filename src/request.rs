@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
-use crate::claim::Whose;
+use crate::planner::removal::ownership::Whose;
 
 /// How many problems are looked for, and told in one message.
 pub const MOST_PROBLEMS: usize = 100;

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::plan;
+use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::plan::plan;
+use cfn_postgres_extensions::planner::step::Step;
 use cfn_postgres_extensions::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
-use cfn_postgres_extensions::step::Step;
 use proptest::prelude::*;
 use serde_json::json;
 

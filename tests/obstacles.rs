@@ -1,4 +1,4 @@
-//! What dropping an extension would meet, kind by kind: `src/obstacles.sql` beside what the server
+//! What dropping an extension would meet, kind by kind: `src/postgres/sql/dependents.sql` beside what the server
 //! itself says and does.
 
 #![expect(clippy::expect_used, reason = "a broken kind is a failed test")]
@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use cfn_postgres_extensions::observed::OBSTACLES;
+use cfn_postgres_extensions::postgres::session::DEPENDENTS;
 use support::database::{Database, Session};
 
 /// A kind of dependent: title, the extensions to drop, how it is made, and a word of what must be
@@ -85,7 +85,7 @@ const OBJECTS: &str = "SELECT DISTINCT classid::regclass, objid, objsubid \
 fn look(names: &str, ending: Option<&str>) -> String {
     let names: Vec<&str> = names.split(',').collect();
     let literal = format!("'{}'", serde_json::json!(names));
-    let sql = OBSTACLES.replace("$1", &literal);
+    let sql = DEPENDENTS.replace("$1", &literal);
     let Some(ending) = ending else {
         let described = "pg_describe_object(n.classid, n.objid, n.objsubid)";
         let told = "what.type || ' ' || what.identity";

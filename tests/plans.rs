@@ -12,10 +12,10 @@
 
 use std::fmt::Write;
 
-use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::plan;
+use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::plan::plan;
+use cfn_postgres_extensions::planner::step::Step;
 use cfn_postgres_extensions::request::Request;
-use cfn_postgres_extensions::step::Step;
 use serde_json::{Value, json};
 
 /// A server of the kind most stories play on.

@@ -6,11 +6,11 @@
 
 use std::fmt::Write;
 
-use cfn_postgres_extensions::claim::{Claimant, Whose};
-use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::plan;
+use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::plan::plan;
+use cfn_postgres_extensions::planner::removal::ownership::{Claimant, Whose};
+use cfn_postgres_extensions::planner::step::Step;
 use cfn_postgres_extensions::request::{RemovalPolicy, Request};
-use cfn_postgres_extensions::step::Step;
 use serde_json::{Value, json};
 
 const ALL: [&str; 5] = ["Odd\"Name", "cube", "earthdistance", "hstore", "keeper"];

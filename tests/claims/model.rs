@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::claim::{self, Claimant, Entry};
-use cfn_postgres_extensions::observed::Observed;
-use cfn_postgres_extensions::plan::{Plan, doomed, plan};
+use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::plan::{Plan, doomed, plan};
+use cfn_postgres_extensions::planner::removal::ownership::{self, Claimant, Entry};
+use cfn_postgres_extensions::planner::step::Step;
 use cfn_postgres_extensions::request::{Wanted, WantedExtension, WantedVersion};
-use cfn_postgres_extensions::step::Step;
 use serde_json::{Value, json};
 
 use crate::claims::event::{DATABASES, Deed, NAMES, RESOURCES, requirement};
@@ -155,10 +155,10 @@ impl Model {
 
     fn plans(&self, request: &Request) -> Option<Vec<(usize, Plan)>> {
         let whose = match request.whose {
-            Whose::This(key) => claim::Whose::This(claimant(key)),
+            Whose::This(key) => ownership::Whose::This(claimant(key)),
             Whose::AnyOf(who) => {
                 let Claimant { stack, logical_id, .. } = claimant(Key { who, place: 0 });
-                claim::Whose::AnyOf { stack, logical_id }
+                ownership::Whose::AnyOf { stack, logical_id }
             }
         };
         let mut plans = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cfn_postgres_extensions::identity;
+use cfn_postgres_extensions::cloudformation::physical_id;
 use cfn_postgres_extensions::request::RemovalPolicy;
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ impl Real {
 
     fn issued(&self, key: Key) -> String {
         let (host, port) = self.host(key.place);
-        identity::issued(logical_id(key), host, port)
+        physical_id::issued(logical_id(key), host, port)
     }
 
     fn properties(&self, wish: &Wish) -> Value {
@@ -112,8 +112,8 @@ impl Real {
             event["PhysicalResourceId"] = json!(match request.id {
                 Id::Issued => self.issued(key),
                 Id::Invented => "stack-Extensions-0A1B2C3D4E5F".to_owned(),
-                Id::CreateUnknown => identity::create_unknown(logical_id(key)),
-                Id::CreateFailed => identity::create_failed(logical_id(key)),
+                Id::CreateUnknown => physical_id::create_unknown(logical_id(key)),
+                Id::CreateFailed => physical_id::create_failed(logical_id(key)),
             });
         }
         if let Some(old) = &request.old {

@@ -7,11 +7,12 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cfn_postgres_extensions::handler::Handler;
-use cfn_postgres_extensions::responder::Responder;
-use cfn_postgres_extensions::token::Signer;
-use cfn_postgres_extensions::trust::Trust;
-use cfn_postgres_extensions::{aws, http};
+use cfn_postgres_extensions::aws::config;
+use cfn_postgres_extensions::aws::http;
+use cfn_postgres_extensions::aws::rds_token::Signer;
+use cfn_postgres_extensions::lambda::failure_destination::Responder;
+use cfn_postgres_extensions::lambda::handler::Handler;
+use cfn_postgres_extensions::tls::Trust;
 use fastrand::Rng;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -221,9 +222,11 @@ pub fn handler(secrets_url: &str) -> Handler {
     let trust = Trust::default();
     let tls = trust.for_aws().expect("TLS");
     let http = http::client(tls).expect("a client");
-    let secrets = aws::secrets_manager(&environment, http::for_sdk(http.clone()));
-    let signer =
-        Signer { credentials: aws::credentials(&environment), region: aws::region(&environment) };
+    let secrets = config::secrets_manager(&environment, http::for_sdk(http.clone()));
+    let signer = Signer {
+        credentials: config::credentials(&environment),
+        region: config::region(&environment),
+    };
     Handler { http, secrets, signer, trust, unusable_bundle: None }
 }
 

@@ -1,0 +1,5 @@
+//! What is dropped, and who owns what: pure.
+
+pub mod decide;
+pub mod ownership;
+pub mod refusal;

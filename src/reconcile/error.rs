@@ -1,0 +1,284 @@
+//! Everything that can go wrong, by who can mend it, and how it is put into words.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use crate::aws::rds_token;
+use crate::aws::secrets_manager;
+use crate::cloudformation::event;
+use crate::postgres::connect_error;
+use crate::postgres::session_error;
+use crate::postgres::target;
+use crate::request;
+use crate::request::MOST_PROBLEMS;
+use crate::text::{chain, listed};
+use crate::tls;
+
+/// Why a request failed. Displays as the message that `CloudFormation` shows.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The event is none of `CloudFormation`'s.
+    #[error("`RequestType` must be `Create`, `Update` or `Delete`, not `{0}`")]
+    RequestType(String),
+    /// The template's author can mend it: not even the JSON can be read.
+    #[error(transparent)]
+    Unreadable(#[from] event::Unreadable),
+    /// The template's author can mend it.
+    #[error("{}", numbered("the properties are not right", .0))]
+    Properties(Vec<request::Problem>),
+    /// The operator can mend it: the secret.
+    #[error(transparent)]
+    Secret(#[from] secrets_manager::Error),
+    /// The operator or the author: who is the server?
+    #[error("{}", numbered("cannot connect", .0))]
+    Target(Vec<target::Problem>),
+    /// The operator can mend it: IAM.
+    #[error(transparent)]
+    Token(#[from] rds_token::Error),
+    /// The reference database, and why it could not be read.
+    #[error("the database of `PluginsFrom`: {0}")]
+    Reference(#[source] Box<Error>),
+    /// The operator can mend it: certificates.
+    #[error("{}", chain(.0))]
+    Trust(#[from] tls::Error),
+    /// The operator can mend it: `AWS_CA_BUNDLE`.
+    #[error("{0}: correct the function's environment variable `AWS_CA_BUNDLE`, or remove it")]
+    Bundle(String),
+    /// The network, or the server does not let us in.
+    #[error(transparent)]
+    Connection(#[from] connect_error::Error),
+    /// What the server said, or that it said nothing.
+    #[error(transparent)]
+    Session(#[from] session_error::Error),
+    /// The template's author or the database's owner: the map does not fit the server.
+    #[error("{}", in_database(.0))]
+    Plan(InDatabase),
+    /// The same of one or more of several databases.
+    #[error("{}", in_databases(problems, *asked))]
+    Plans {
+        /// What is wrong, database by database.
+        problems: Vec<InDatabase>,
+        /// How many databases the request is about.
+        asked: usize,
+    },
+    /// Several databases, and some failed after the plans of all were found to be good.
+    #[error("{}", partly(failed, changed, *asked))]
+    Partly {
+        /// The databases that failed, and why.
+        failed: Vec<(String, Error)>,
+        /// Those that were changed.
+        changed: Vec<String>,
+        /// How many databases the request is about.
+        asked: usize,
+    },
+    /// It failed at a proxy, which may be why.
+    #[error(
+        "{0}; this is an RDS Proxy, which cannot cancel statements, limits what a session may do \
+         and keeps a connection of its pool for it: point `Host` at the writer endpoint of the \
+         instance or the cluster"
+    )]
+    ThroughProxy(#[source] Box<Error>),
+    /// `*`, and the server did not say what it has.
+    #[error("the list of databases could not be read: {0}")]
+    NoList(String),
+    /// Nobody knows, and saying otherwise would be a lie.
+    #[error(
+        "the connection was lost while changes were being committed, and whether they were is not \
+         known (all of them are there, or none): deploy again to settle it; since then: {0}"
+    )]
+    Unsettled(#[source] Box<Error>),
+    /// A wait that has no limit of its own, or no processor.
+    #[error(
+        "time ran out, and the work did not end by itself; what was being changed is rolled back \
+         when its connection closes, unless it was committed already: deploy again, with more \
+         memory if that is low"
+    )]
+    Overdue,
+    /// We can: a bug.
+    #[error("internal error (a bug): {0}; please report it, with the log")]
+    Internal(String),
+}
+
+impl Error {
+    /// Adds what an RDS Proxy does, where `host` is one, or speaks as one, and may be the cause.
+    #[must_use]
+    pub fn through(self, host: &str) -> Self {
+        let at_the_door = matches!(
+            self,
+            Self::Connection(_) | Self::Session(_) | Self::NoList(_) | Self::Unsettled(_)
+        );
+        let is_proxy = host.contains(".proxy-") || self.to_string().contains("RDS Proxy");
+        if at_the_door && is_proxy { Self::ThroughProxy(Box::new(self)) } else { self }
+    }
+
+    /// As an error of the database of `PluginsFrom`: the template's properties are not about it.
+    #[must_use]
+    pub fn of_reference(mut self) -> Self {
+        if let Self::Secret(error) = &mut self {
+            error.without_iam();
+        }
+        Self::Reference(Box::new(self))
+    }
+
+    /// Whether this one database is not there, or lets nobody in.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Connection(connect_error::Error::Closed { .. }))
+    }
+
+    /// Whether all connections of this one database are taken.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Connection(connect_error::Error::Full { .. }))
+    }
+
+    /// Whether there is nothing left to connect to: no secret that can be read, or no server that
+    /// can be reached.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Target(problems) => {
+                !problems.iter().any(|problem| matches!(problem, target::Problem::NotAllowed(_)))
+            }
+            Self::Connection(connect_error::Error::GaveUp { gone, .. }) => *gone,
+            _ => self.is_closed(),
+        }
+    }
+}
+
+/// What is wrong in one database, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDatabase {
+    /// The database.
+    pub database: String,
+    /// Every problem there.
+    pub problems: Vec<String>,
+}
+
+impl InDatabase {
+    /// In `database`, these.
+    pub fn new<P: Display>(database: &str, problems: &[P]) -> Self {
+        let problems = problems.iter().map(ToString::to_string).collect();
+        Self { database: database.to_owned(), problems }
+    }
+}
+
+/// The problems of the one database there is.
+fn in_database(InDatabase { database, problems }: &InDatabase) -> String {
+    numbered(&format!("nothing was changed in database `{database}`"), problems)
+}
+
+/// The problems of several databases, each said once, after the databases that it is in: a long one
+/// may be cut at its end.
+fn in_databases(all: &[InDatabase], asked: usize) -> String {
+    let problems = all.iter().flat_map(|InDatabase { database, problems }| {
+        problems.iter().map(move |problem| (problem.as_str(), database.as_str()))
+    });
+    let problems = grouped(problems);
+    let count = problems.len();
+    let places = grouped(problems.into_iter().map(|(problem, databases)| (databases, problem)));
+    let sentences = places.into_iter().flat_map(|(databases, problems)| {
+        let place = listed(databases);
+        kinds(&problems).into_iter().map(move |sentence| format!("in {place}: {sentence}"))
+    });
+    let heading = format!("nothing was changed in any of the {asked} databases");
+    list(&heading, count, &sentences.take(MOST_PROBLEMS).collect::<Vec<_>>())
+}
+
+/// What failed, and what became of the other databases.
+fn partly(failed: &[(String, Error)], changed: &[String], asked: usize) -> String {
+    let failures = failed.iter().map(|(database, error)| {
+        let words = error.to_string();
+        let place = format!("database `{database}`");
+        if words.contains(&place) { words } else { format!("in {place}: {words}") }
+    });
+    let failures = failures.collect::<Vec<_>>().join("; ");
+    // All of them: what does not fit is cut, and the log has it.
+    let mut names: Vec<String> = changed.iter().map(|name| format!("`{name}`")).collect();
+    names.sort_unstable();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!(
+        "{} of {asked} databases failed: {failures}; until then these were changed, and stay so: \
+         {names}; the others are as they were",
+        failed.len()
+    )
+}
+
+/// `heading: only problem`, or `heading; 2 problems: (1) ... (2) ...`.
+fn numbered<P: Display>(heading: &str, problems: &[P]) -> String {
+    let told: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    list(heading, problems.len(), &kinds(&told))
+}
+
+fn list(heading: &str, count: usize, sentences: &[String]) -> String {
+    if let [sentence] = sentences
+        && count < MOST_PROBLEMS
+    {
+        return format!("{heading}: {sentence}");
+    }
+    // Nobody looked for more.
+    let first = if count >= MOST_PROBLEMS { "the first " } else { "" };
+    let count = count.min(MOST_PROBLEMS);
+    let sentences = sentences.iter().enumerate().map(|(index, it)| format!("({}) {it}", index + 1));
+    let sentences = sentences.collect::<Vec<_>>().join("; ");
+    format!("{heading}; {first}{count} problems: {sentences}")
+}
+
+/// One sentence for all problems that differ in the name that they begin with, and in nothing else.
+fn kinds(problems: &[&str]) -> Vec<String> {
+    let name = |problem: &&str| format!("`{}`", problem.split('`').nth(1).unwrap_or_default());
+    let kinds =
+        grouped(problems.iter().map(|problem| (problem.replace(&name(problem), ""), problem)));
+    let sentence = |(_, alike): (String, Vec<&&str>)| match alike.as_slice() {
+        [first, others @ ..] if !others.is_empty() => {
+            let names: Vec<String> = others.iter().map(|problem| name(problem)).collect();
+            format!("{first}; the same for {}", names.join(", "))
+        }
+        alike => alike.iter().map(ToString::to_string).collect(),
+    };
+    kinds.into_iter().map(sentence).collect()
+}
+
+/// Values by their keys, in the order in which the keys came.
+fn grouped<K: Clone + Eq + Hash, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    let mut places: HashMap<K, usize> = HashMap::new();
+    for (key, value) in pairs {
+        let place = *places.entry(key).or_insert_with_key(|key| {
+            groups.push((key.clone(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(value);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_for_each_kind() {
+        let problems = [
+            "`a`: no such extension",
+            "`b`: no such extension; did you mean `a`?",
+            "`c`: no such extension",
+            "`x` requires `y`: leave `x` out",
+            "no name",
+            "`z` requires `y`: leave `z` out",
+            "`d`: no such extension",
+        ];
+        insta::assert_snapshot!(numbered("all is wrong", &problems), @"all is wrong; 7 problems: (1) `a`: no such extension; the same for `c`, `d`; (2) `b`: no such extension; did you mean `a`?; (3) `x` requires `y`: leave `x` out; the same for `z`; (4) no name");
+        let database = |name: &str, problems: &[&str]| InDatabase::new(name, problems);
+        let all = [
+            database("one", &problems[..4]),
+            database("two", &problems[..3]),
+            database("three", &["`a`: no such extension"]),
+        ];
+        insta::assert_snapshot!(in_databases(&all, 3), @"nothing was changed in any of the 3 databases; 4 problems: (1) in `one`, `two`, `three`: `a`: no such extension; (2) in `one`, `two`: `b`: no such extension; did you mean `a`?; (3) in `one`, `two`: `c`: no such extension; (4) in `one`: `x` requires `y`: leave `x` out");
+        let many: Vec<String> = (0..200).map(|it| format!("`e{it}` is {}", it % 2)).collect();
+        let text = numbered("much is wrong", &many);
+        assert!(text.starts_with("much is wrong; the first 100 problems: (1) `e0` is 0; the same"));
+        assert!(text.ends_with("`e97`, `e99`"), "{text}");
+    }
+}

@@ -1,0 +1,249 @@
+//! Whom we believe: the authorities of RDS and Amazon, and those a user adds.
+//!
+//! The system's bundle is never trusted.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use native_tls::{Certificate, TlsConnector};
+
+use crate::postgres::target::AllowedHosts;
+use crate::request::SslMode;
+
+/// The roots of RDS, grouped by region.
+const RDS: &str = include_str!("../certs/rds.pem");
+
+/// The roots of Amazon Trust Services: AWS's endpoints, and RDS Proxy.
+const AMAZON: &str = include_str!("../certs/amazon.pem");
+
+/// What the environment says about trust.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// `AWS_CA_BUNDLE`: takes the place of Amazon's roots for AWS's endpoints and the `ResponseURL`.
+    pub aws_ca_bundle: Option<PathBuf>,
+    /// `PGSSLROOTCERT`: extra roots for the database.
+    pub pg_ssl_root_cert: Option<PathBuf>,
+    /// `AWS_REGION`: whose RDS roots are read when the host does not say.
+    pub region: Option<String>,
+    /// `ALLOWED_HOSTS`.
+    pub allowed_hosts: AllowedHosts,
+    /// What was made of all that for the database.
+    pub kept: Kept,
+}
+
+/// The connector of the server that was asked for last: for its other databases, and for the next
+/// event. One is enough: a function that serves many servers makes it anew when they change.
+#[derive(Debug, Clone, Default)]
+pub struct Kept(Arc<Mutex<Option<(Whom, TlsConnector)>>>);
+
+/// What a connector for the database depends on, besides the environment.
+#[derive(Debug, PartialEq)]
+struct Whom {
+    mode: SslMode,
+    region: Option<String>,
+    extra: Option<String>,
+}
+
+/// Roots that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that a variable names.
+    #[error("the certificates in `{}`, which `{variable}` names, cannot be read", path.display())]
+    File {
+        /// The variable.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Text that is no certificate.
+    #[error("the certificates of `{origin}` are not valid PEM")]
+    Pem {
+        /// Where they come from.
+        origin: &'static str,
+    },
+    /// The TLS library.
+    #[error("TLS could not be set up")]
+    Setup(#[source] native_tls::Error),
+}
+
+impl Trust {
+    /// For AWS's endpoints and the `ResponseURL`.
+    ///
+    /// # Errors
+    /// `AWS_CA_BUNDLE` names a file that cannot be used.
+    pub fn for_aws(&self) -> Result<TlsConnector, Error> {
+        let roots = match &self.aws_ca_bundle {
+            Some(path) => of_file("AWS_CA_BUNDLE", path)?,
+            None => amazon()?,
+        };
+        connector(roots, SslMode::VerifyFull)
+    }
+
+    /// For the database at `host`.
+    ///
+    /// # Errors
+    /// Roots that a user named cannot be used.
+    pub fn for_server(
+        &self,
+        host: &str,
+        mode: SslMode,
+        extra: Option<&str>,
+    ) -> Result<TlsConnector, Error> {
+        let whom = Whom {
+            mode: match (mode, extra) {
+                (SslMode::Require, Some(_)) => SslMode::VerifyCa,
+                (mode, _) => mode,
+            },
+            region: region_of(host).or(self.region.as_deref()).map(str::to_owned),
+            extra: extra.map(str::to_owned),
+        };
+        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, connector)) = &*kept
+            && *same == whom
+        {
+            return Ok(connector.clone());
+        }
+        let connector = connector(self.roots(&whom)?, whom.mode)?;
+        *kept = Some((whom, connector.clone()));
+        Ok(connector)
+    }
+
+    fn roots(&self, whom: &Whom) -> Result<Vec<Certificate>, Error> {
+        if !verifies(whom.mode) {
+            return Ok(Vec::new());
+        }
+        let mut roots = of_text("RDS", rds(whom.region.as_deref()))?;
+        roots.extend(of_text("SslRootCert", whom.extra.as_deref().unwrap_or_default())?);
+        // Public authorities certify anybody's name: without a look at the name they prove nothing.
+        if whom.mode == SslMode::VerifyFull {
+            roots.extend(amazon()?);
+        }
+        if let Some(path) = &self.pg_ssl_root_cert {
+            roots.extend(of_file("PGSSLROOTCERT", path)?);
+        }
+        Ok(roots)
+    }
+}
+
+/// Amazon's roots, parsed once for all connectors.
+fn amazon() -> Result<Vec<Certificate>, Error> {
+    static ROOTS: LazyLock<Option<Vec<Certificate>>> =
+        LazyLock::new(|| Certificate::stack_from_pem(AMAZON.as_bytes()).ok());
+    ROOTS.clone().ok_or(Error::Pem { origin: "Amazon Trust Services" })
+}
+
+fn verifies(mode: SslMode) -> bool {
+    matches!(mode, SslMode::VerifyFull | SslMode::VerifyCa)
+}
+
+fn connector(roots: Vec<Certificate>, mode: SslMode) -> Result<TlsConnector, Error> {
+    let mut builder = TlsConnector::builder();
+    builder
+        .disable_built_in_roots(true)
+        .danger_accept_invalid_hostnames(mode != SslMode::VerifyFull)
+        .danger_accept_invalid_certs(!verifies(mode));
+    for root in roots {
+        builder.add_root_certificate(root);
+    }
+    builder.build().map_err(Error::Setup)
+}
+
+fn of_file(variable: &'static str, path: &Path) -> Result<Vec<Certificate>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+        variable,
+        path: path.to_owned(),
+        source,
+    })?;
+    of_text(variable, &text)
+}
+
+fn of_text(origin: &'static str, text: &str) -> Result<Vec<Certificate>, Error> {
+    Certificate::stack_from_pem(text.as_bytes()).map_err(|_| Error::Pem { origin })
+}
+
+/// The region in the name of an RDS endpoint: `x.abc.eu-west-1.rds.amazonaws.com`.
+pub(crate) fn region_of(host: &str) -> Option<&str> {
+    host.strip_suffix(".rds.amazonaws.com")?.rsplit('.').next()
+}
+
+/// RDS's roots of one region; all of them where no region is known; none where RDS's bundle has
+/// none, as for `GovCloud` and China.
+fn rds(region: Option<&str>) -> &'static str {
+    let Some(region) = region else { return RDS };
+    let heading = format!("# {region}\n");
+    let Some(start) = RDS.find(&heading) else { return "" };
+    let group = &RDS[start..];
+    let end = group[1..].find("# ").map_or(group.len(), |end| end + 1);
+    &group[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_three_roots() {
+        for region in ["af-south-1", "eu-west-1", "us-west-2"] {
+            assert_eq!(rds(Some(region)).matches("BEGIN CERTIFICATE").count(), 3, "{region}");
+            assert_eq!(of_text("RDS", rds(Some(region))).map(|roots| roots.len()).ok(), Some(3));
+        }
+        assert_eq!(rds(Some("us-gov-west-1")), "");
+        assert_eq!(rds(None).matches("BEGIN CERTIFICATE").count(), 102);
+    }
+
+    #[test]
+    fn an_endpoint_names_its_region() {
+        assert_eq!(region_of("db.abc.eu-west-1.rds.amazonaws.com"), Some("eu-west-1"));
+        assert_eq!(region_of("p.proxy-x.us-east-1.rds.amazonaws.com"), Some("us-east-1"));
+        assert_eq!(region_of("db.example.com"), None);
+    }
+
+    #[test]
+    fn amazon_has_five_roots() {
+        assert_eq!(amazon().map(|roots| roots.len()).ok(), Some(5));
+    }
+
+    #[test]
+    fn no_public_authority_is_trusted_without_the_name() {
+        let file = std::env::temp_dir().join(format!("public-{}.pem", std::process::id()));
+        std::fs::write(&file, AMAZON).expect("a file of roots");
+        let public = Trust { aws_ca_bundle: Some(file.clone()), ..Trust::default() };
+        let own = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
+        let count = |trust: &Trust, mode, extra: Option<&str>| {
+            let region = Some("eu-west-1".to_owned());
+            let whom = Whom { mode, region, extra: extra.map(str::to_owned) };
+            trust.roots(&whom).map(|roots| roots.len()).expect("all of them can be read")
+        };
+        assert_eq!(
+            count(&public, SslMode::VerifyFull, None),
+            3 + 5,
+            "a bundle for AWS is not for it"
+        );
+        assert_eq!(count(&public, SslMode::VerifyCa, None), 3);
+        assert_eq!(count(&own, SslMode::VerifyCa, Some(AMAZON)), 3 + 5 + 5, "the user's own");
+        std::fs::remove_file(file).expect("to take it away");
+    }
+
+    #[test]
+    fn the_same_server_again_reads_nothing() {
+        let file = std::env::temp_dir().join(format!("roots-{}.pem", std::process::id()));
+        std::fs::write(&file, AMAZON).expect("a file of roots");
+        let trust = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
+        let home = "a.x.eu-west-1.rds.amazonaws.com";
+        trust.for_server(home, SslMode::VerifyFull, None).expect("the file is there");
+        std::fs::remove_file(file).expect("to take it away");
+
+        let again = trust.clone();
+        let again = |host, mode, extra| again.for_server(host, mode, extra).is_ok();
+        let neighbour = "b.y.eu-west-1.rds.amazonaws.com";
+        assert!(again(neighbour, SslMode::VerifyFull, None), "whom we believe is the same");
+        assert!(!again(home, SslMode::VerifyCa, None), "another mode");
+        assert!(!again(home, SslMode::VerifyFull, Some(AMAZON)), "more roots");
+        assert!(!again("db.example.com", SslMode::VerifyFull, None), "another region's roots");
+        assert!(again(home, SslMode::VerifyFull, None), "a failure takes nothing's place");
+        assert!(again(home, SslMode::Require, None), "without roots no file is read");
+        assert!(!again(home, SslMode::VerifyFull, None), "the last one alone is kept");
+    }
+}
