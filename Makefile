@@ -12,9 +12,6 @@ FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
-STORIES := --test stories --test entries --test refusals --test access --test protocol --test hostile --test shadows --test tenants --test exact \
-	--test databases --test connections --test iam --test reference --test network --test rds --test tls --test rogue \
-	--test removal --test removal_hostile --test sharing --test leaving --test late --test families --test rehearsals --test obstacles --test ground --test archive
 TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
@@ -39,20 +36,20 @@ test-deployment: .venv ## deploy template.yaml to the local AWS and check what c
 test-versions: ## the stories on the oldest and the newest server that is claimed
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
-	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) $(STORIES); \
+	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) --test function; \
 	done
 
 many: ## 200 databases on one server, within one budget
-	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test connections many -- --nocapture
+	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function connections::many -- --nocapture
 
 simulate: ## the model of CloudFormation over 10,000 random histories
-	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test simulator
+	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models simulator::
 
 soak: ## 500 events in bad weather (SOAK_EVENTS, SOAK_SEED)
-	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test soak -- --nocapture
+	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models soak:: -- --nocapture
 
 archive: ## every extension that this machine's server offers, beside plain SQL (SET='--set name=value' for its settings)
-	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test archive -- --nocapture
+	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function archive:: -- --nocapture
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check

@@ -1,4 +1,4 @@
-//! What must be true whatever comes in: for the fuzzer, and for `tests/fuzzing.rs`.
+//! What must be true whatever comes in: for the fuzzer, and for `tests/planner/fuzzing.rs`.
 #![allow(dead_code, clippy::expect_used, reason = "each target checks its own part, by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};

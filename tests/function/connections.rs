@@ -1,0 +1,105 @@
+//! Many databases on one server, and few connections. Every event is sent twice, but for the last
+//! story's.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::database::{Database, Session, quoted};
+use crate::support::private::Cluster;
+use crate::support::several::{LOCK, create, names, with_others};
+use crate::support::stage::Stage;
+use crate::support::trouble::eventually;
+use serde_json::json;
+
+#[test]
+fn four_at_a_time() {
+    let (stage, others) = with_others(9);
+    let all = names(&stage, &others);
+    let list = all.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname IN ({list})
+         AND application_name = 'cfn-postgres-extensions'"
+    );
+    // Whoever comes in waits for the lock, and is counted.
+    for database in &others {
+        database.query(LOCK);
+    }
+    stage.database.query(LOCK);
+    let event =
+        stage.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| stage.deliver_once(&event));
+        eventually(|| stage.database.value(&sessions) == "4");
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(stage.database.value(&sessions), "4", "no fifth one");
+        for database in &others {
+            database.query("SELECT pg_advisory_unlock_all()");
+        }
+        stage.database.query("SELECT pg_advisory_unlock_all()");
+        answer.join().expect("an answer").succeeded();
+    });
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7");
+    }
+}
+
+#[test]
+fn a_server_with_few_connections() {
+    let (stage, others) = with_others(7);
+    let role = stage.database.role("few", "CONNECTION LIMIT 2");
+    stage.credentials(&role, "few");
+    let all = names(&stage, &others);
+    for name in &all {
+        stage.database.query(&format!("GRANT CREATE ON DATABASE {} TO {role}", quoted(name)));
+    }
+    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).succeeded();
+    assert!(answer.log.iter().any(|line| line.contains("53300")), "{:#?}", answer.log);
+    for database in &others {
+        assert_eq!(database.installed(), "hstore 1.7");
+    }
+    // Roles own what they created: nothing may hold this one back.
+    for database in &others {
+        database.query("DROP EXTENSION hstore");
+    }
+}
+
+/// How many databases one server has in the last story: 200 are said to be done within one budget,
+/// 60 do in an ordinary run.
+fn many() -> usize {
+    std::env::var("TEST_MANY_DATABASES").ok().map_or(60, |text| text.parse().unwrap_or(200))
+}
+
+fn make_many(admin: &Session, count: usize) {
+    let modern = admin.value("SHOW server_version_num").parse().is_ok_and(|n: u32| n >= 150_000);
+    let strategy = if modern { "STRATEGY file_copy" } else { "" };
+    for index in 0..count {
+        admin.query(&format!("CREATE DATABASE many_{index:03} {strategy}"));
+    }
+}
+
+#[test]
+fn many_databases_within_one_budget() {
+    let cluster = Cluster::start();
+    let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
+    let count = many();
+    let start = Instant::now();
+    make_many(&cluster.server.connect("postgres"), count);
+    println!("{count} databases made in {:.1} s", start.elapsed().as_secs_f32());
+    let properties = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7", "citext": "" } });
+    let event = stage.event("Create", &properties);
+    let mut data = Vec::new();
+    for changed in ["true", "false"] {
+        let start = Instant::now();
+        let answer = stage.deliver_once(&event).succeeded();
+        println!("{changed}: {:.1} s", start.elapsed().as_secs_f32());
+        assert_eq!(answer.data("Changed"), changed);
+        assert_eq!(answer.data("hstore"), "1.7");
+        data.push(answer.data("citext").to_owned());
+    }
+    assert_eq!(data[0], data[1]);
+    for index in [0, count / 2, count - 1] {
+        let session = cluster.server.connect(&format!("many_{index:03}"));
+        let hstore = "SELECT extversion FROM pg_extension WHERE extname = 'hstore'";
+        assert_eq!(session.value(hstore), "1.7");
+    }
+}

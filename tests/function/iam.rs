@@ -1,0 +1,248 @@
+//! `Authentication: IAM`: the token is checked as AWS would, by a verifier of the stage's own, and
+//! the real PostgreSQL is behind the door. Every event is sent twice.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use crate::support::answer::Answer;
+use crate::support::database::{Database, unique};
+use crate::support::gate::{Gate, Login};
+use crate::support::stage::{SECRET, Stage};
+use crate::support::token::Expected;
+use serde_json::{Value, json};
+
+/// A function, the door and a role that may come in.
+struct House {
+    stage: Stage,
+    gate: Gate,
+    role: String,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with(&[], "localhost")
+    }
+
+    fn with(environment: &[(&str, String)], endpoint: &str) -> Self {
+        let stage = Stage::with(Database::create(), environment);
+        let role = unique("app user+1@example.com ä");
+        stage.database.role_called(&role, "a password that nobody asks for", "SUPERUSER");
+        let gate = Gate::open(Expected::at(endpoint));
+        Self { stage, gate, role }
+    }
+
+    /// The properties of a template without a secret.
+    fn properties(&self, more: &Value) -> Value {
+        let mut properties = json!({
+            "Authentication": "IAM",
+            "DBSecret": null,
+            "Host": "localhost",
+            "Port": self.gate.port.to_string(),
+            "Username": self.role,
+            "Databases": self.stage.database.name,
+            "SslRootCert": self.gate.ca,
+            "PluginsMap": { "hstore": "1.4" },
+        });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            properties[name] = value.clone();
+        }
+        properties
+    }
+
+    #[track_caller]
+    fn create(&self, more: &Value) -> Answer {
+        let answer = self.stage.create_with(&self.properties(more));
+        for login in self.gate.logins() {
+            let signature = login
+                .token
+                .split(['?', '&'])
+                .find_map(|pair| pair.strip_prefix("X-Amz-Signature="));
+            assert!(signature.is_some_and(|signature| signature.len() == 64), "{}", login.token);
+            self.stage.plant(signature.unwrap_or_default());
+        }
+        self.stage.check_silence(&self.stage.function, &answer);
+        answer
+    }
+
+    /// Everybody who came, all of them with a token that is right.
+    #[track_caller]
+    fn welcome(&self) -> Vec<Login> {
+        let logins = self.gate.logins();
+        for login in &logins {
+            assert_eq!(login.verdict, Ok(()), "{login:#?}");
+            assert_eq!(login.user, self.role);
+        }
+        assert!(!logins.is_empty());
+        logins
+    }
+}
+
+#[test]
+fn a_token_opens_the_database_and_no_secret_is_read() {
+    let house = House::new();
+    let answer = house.create(&json!({})).succeeded();
+    assert_eq!(answer.data("Changes"), "created hstore 1.4");
+    assert_eq!(house.stage.database.installed(), "hstore 1.4");
+    assert_eq!(house.welcome().len(), 2, "one for each delivery");
+    assert_eq!(house.stage.secrets.calls(), []);
+    let owner = "SELECT rolname FROM pg_extension JOIN pg_roles AS r ON r.oid = extowner
+        WHERE extname = 'hstore'";
+    assert_eq!(house.stage.database.value(owner), house.role);
+}
+
+#[test]
+fn the_token_is_for_the_exact_endpoint() {
+    let house = House::with(&[], "127.0.0.1");
+    house.create(&json!({ "Host": "127.0.0.1" })).succeeded();
+    house.welcome();
+    let house = House::with(&[], "127.0.0.1").hasty();
+    house.create(&json!({})).failed(&["28000"]);
+    let verdict = house.gate.logins()[0].verdict.clone();
+    assert!(verdict.is_err_and(|why| why.starts_with("endpoint")));
+}
+
+#[test]
+fn every_connection_has_its_token() {
+    let house = House::new();
+    let other = Database::create();
+    let names = [&house.stage.database.name, &other.name];
+    house.create(&json!({ "Databases": names })).succeeded();
+    assert_eq!(other.installed(), "hstore 1.4");
+    let logins = house.welcome();
+    let databases: BTreeSet<&String> = logins.iter().map(|login| &login.database).collect();
+    assert_eq!(databases, names.into_iter().collect());
+    assert_eq!(house.stage.secrets.calls(), []);
+    house.create(&json!({ "Databases": names, "PluginsMap": { "hstore": "1.7" } })).succeeded();
+    house.welcome();
+}
+
+#[test]
+fn a_secret_may_say_where() {
+    let house = House::new();
+    let secret = json!({
+        "host": "localhost",
+        "port": house.gate.port,
+        "username": house.role,
+        "dbname": house.stage.database.name,
+    });
+    house.stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    let nothing = json!({
+        "DBSecret": SECRET, "Host": null, "Port": null, "Username": null, "Databases": null,
+    });
+    house.create(&nothing).succeeded();
+    house.welcome();
+    assert_eq!(house.stage.secrets.stages(), ["AWSCURRENT", "AWSCURRENT"], "one for each delivery");
+    let wrong =
+        json!({ "host": "wrong.invalid", "port": 1, "username": "nobody", "password": "x" });
+    house.stage.secrets.put(SECRET, "AWSCURRENT", wrong.to_string());
+    house.create(&json!({ "DBSecret": SECRET })).succeeded();
+    house.welcome();
+}
+
+#[test]
+fn a_fresh_grant_is_waited_for() {
+    let house = House::new();
+    house.gate.refuse(2);
+    let answer = house.create(&json!({})).succeeded();
+    assert_eq!(house.gate.logins().len(), 4);
+    let waited = answer.log.iter().filter(|line| line.contains("28000")).count();
+    assert_eq!(waited, 2, "{:#?}", answer.log);
+}
+
+#[test]
+fn a_role_that_is_never_let_in() {
+    let house = House::new().hasty();
+    house.gate.refuse(1000);
+    let words = ["28000", "(hidden)", "rds_iam", "rds-db:connect", "IAM authentication"];
+    let answer = house.create(&json!({})).failed(&words);
+    assert_eq!(answer.id, "Extensions-create-failed");
+    assert!(house.gate.logins().len() > 2, "it was tried more than once");
+}
+
+#[test]
+fn credentials_of_somebody_else() {
+    let environment = [("AWS_SECRET_ACCESS_KEY", "of+another/account".to_owned())];
+    let house = House::with(&environment, "localhost").hasty();
+    house.create(&json!({})).failed(&["28000", "rds_iam"]);
+    let verdict = house.gate.logins()[0].verdict.clone();
+    assert!(verdict.is_err_and(|why| why.starts_with("signature")));
+}
+
+#[test]
+fn without_a_region_there_is_no_token() {
+    let environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, String::new()));
+    let house = House::with(&environment, "localhost");
+    house.create(&json!({})).failed(&["AWS_REGION", "token"]);
+    assert!(house.gate.logins().is_empty());
+}
+
+#[test]
+fn without_credentials_there_is_no_token() {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let house = House::with(&names.map(|name| (name, String::new())), "localhost");
+    house.create(&json!({})).failed(&["no AWS credentials", "token"]);
+    assert!(house.gate.logins().is_empty());
+}
+
+#[test]
+fn what_iam_does_not_go_with() {
+    let house = House::new();
+    for (more, words) in [
+        (json!({ "SslMode": "disable" }), &["IAM", "TLS", "SslMode"][..]),
+        (json!({ "Host": null }), &["Host"]),
+        (json!({ "Username": null }), &["Username"]),
+        (json!({ "Host": null, "Username": null }), &["Host", "Username"]),
+        (json!({ "Authentication": "iam" }), &["`iam`", "`IAM`", "`Password`"]),
+        (json!({ "Authentication": "Password" }), &["DBSecret", "IAM"]),
+    ] {
+        let answer = house.create(&more).failed(words);
+        assert_eq!(answer.id, "Extensions-create-failed");
+    }
+    assert!(house.gate.logins().is_empty(), "nobody was shown a token");
+    assert_eq!(house.stage.secrets.calls(), []);
+}
+
+#[test]
+fn the_verifier_accepts_what_botocore_signs_and_nothing_else() {
+    // What botocore 1.43's `generate_db_auth_token` gave at 2026-11-21T05:10:27Z.
+    let token = "db.abc.eu-west-1.rds.amazonaws.com:5432/?Action=connect\
+        &DBUser=app%20user%40x&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+        &X-Amz-Credential=AKIDEXAMPLE%2F20261121%2Feu-west-1%2Frds-db%2Faws4_request\
+        &X-Amz-Date=20261121T051027Z&X-Amz-SignedHeaders=host&X-Amz-Expires=900\
+        &X-Amz-Security-Token=session%2Btoken%2F%3D\
+        &X-Amz-Signature=a65c598ee50ff78d31fbc220cc762d6e6cc00c55a6e26810bb79932fef2096fb";
+    let expected = Expected {
+        host: "db.abc.eu-west-1.rds.amazonaws.com".to_owned(),
+        port: 5432,
+        user: "app user@x".to_owned(),
+        region: "eu-west-1".to_owned(),
+        access_key: "AKIDEXAMPLE".to_owned(),
+        secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
+        session_token: "session+token/=".to_owned(),
+    };
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_237_827);
+    assert_eq!(expected.check(token, then), Ok(()));
+    assert!(expected.check(token, then + Duration::from_secs(901)).is_err());
+    for (from, to) in [
+        ("app%20user", "app+user"),
+        ("app%20user", "another"),
+        (":5432", ":5433"),
+        ("=900", "=901"),
+        ("051027Z", "051028Z"),
+        ("eu-west-1%2F", "eu-west-2%2F"),
+        ("fb", "fc"),
+        ("&X-Amz-SignedHeaders=host", ""),
+    ] {
+        assert!(token.contains(from));
+        assert!(expected.check(&token.replace(from, to), then).is_err(), "{from} -> {to}");
+    }
+    let other = Expected { secret_key: "another".to_owned(), ..expected };
+    assert!(other.check(token, then).is_err());
+}
+
+impl House {
+    /// With little time: for what is waited for in vain.
+    fn hasty(self) -> Self {
+        Self { stage: self.stage.with_seconds(4), ..self }
+    }
+}

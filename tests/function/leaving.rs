@@ -1,0 +1,237 @@
+//! A Delete under `Drop`: whatever is gone, whoever asks, and while the Create still runs.
+
+use std::time::{Duration, Instant};
+
+use crate::support::database::{Database, Session, server, unique};
+use crate::support::hole::Hole;
+use crate::support::proxy::Proxy;
+use crate::support::resource::{Resource, claims};
+use crate::support::secrets::Fault;
+use crate::support::stage::{SECRET, Stage};
+use crate::support::trouble::{backends, eventually};
+use serde_json::{Value, json};
+
+const MAP: fn() -> Value = || json!({ "hstore": "1.7" });
+
+/// A database that nobody is connected to.
+struct Theirs {
+    admin: Session,
+    name: String,
+}
+
+impl Theirs {
+    fn create() -> Self {
+        let (admin, name) = (server().connect("postgres"), unique("theirs"));
+        admin.query(&format!("CREATE DATABASE {name}"));
+        Self { admin, name }
+    }
+
+    /// From now on nobody is let in, and nobody is told so.
+    fn hang(&self) {
+        self.admin.query(&format!("BEGIN; ALTER DATABASE {0} RENAME TO {0}_renamed", self.name));
+    }
+}
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        let _ = self.admin.attempt("ROLLBACK");
+        let _ = self.admin.attempt(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// A resource that has created `hstore` under `Drop`.
+fn created(stage: &Stage) -> Resource<'_> {
+    let mut it = Resource::new(stage, "a", "Drop");
+    it.create(&MAP()).succeeded();
+    it
+}
+
+#[test]
+fn the_database_is_gone() {
+    let stage = Stage::new();
+    let gone = Database::create();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let both = json!([stage.database.name, gone.name]);
+    it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
+    drop(gone);
+    let answer = it.delete().succeeded();
+    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
+    assert_eq!(stage.database.installed(), "", "the other one was cleared");
+    it.deliver("Delete", &json!({ "Databases": "no_such_database" })).succeeded();
+}
+
+#[test]
+fn the_secret_is_gone() {
+    let stage = Stage::new();
+    let mut it = created(&stage);
+    let full = stage.secret_of(&server().user, &server().password);
+    let mut stripped = full.clone();
+    for key in ["host", "port"] {
+        stripped.as_object_mut().expect("a secret").remove(key);
+    }
+    stage.secrets.put(SECRET, "AWSCURRENT", stripped.to_string());
+    let answer = it.delete().succeeded();
+    assert!(answer.reason.contains("`Host`"), "what is missing: {answer:#?}");
+    stage.secrets.remove(SECRET);
+    let answer = it.delete().succeeded();
+    assert!(answer.reason.contains("ResourceNotFoundException"), "{answer:#?}");
+    assert_eq!(stage.database.installed(), "hstore 1.7", "nobody could ask");
+    stage.secrets.put(SECRET, "AWSCURRENT", full.to_string());
+    stage.secrets.fail(SECRET, [Fault::Error("AccessDeniedException")]);
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "", "a denied access may pass, and did");
+}
+
+#[test]
+fn the_server_is_gone() {
+    let stage = Stage::new();
+    let mut it = created(&stage);
+    let proxy = Proxy::closed(server().port);
+    let event = |it: &Resource, port: u16| it.event("Delete", &json!({ "Port": port }));
+    let started = Instant::now();
+    let answer = stage.deliver_once(&event(&it, proxy.port)).succeeded();
+    assert!(answer.reason.contains("nobody is there to ask"), "{answer:#?}");
+    assert!(started.elapsed() < Duration::from_secs(25), "not the whole budget");
+    let hole = Hole::dig();
+    let started = Instant::now();
+    stage.deliver_once(&event(&it, hole.port)).succeeded();
+    assert!(started.elapsed() >= Duration::from_secs(20), "silence is given longer");
+    let unknown = it.event("Delete", &json!({ "Host": "no-such-host.invalid" }));
+    stage.deliver_once(&unknown).succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn a_server_that_is_there_and_refuses_us_is_not_gone() {
+    let stage = Stage::new();
+    let mut it = created(&stage);
+    let full = stage.secret_of(&server().user, &server().password);
+    stage.credentials(&server().user, "a-wrong-password");
+    it.delete().failed(&["28P01"]);
+    stage.secrets.put(SECRET, "AWSCURRENT", full.to_string());
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn it_goes_by_the_claims_and_not_by_its_map() {
+    let stage = Stage::new();
+    let other = Database::create();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let both = json!([stage.database.name, other.name]);
+    it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
+    let odd = json!({ "PluginsMap": { "citext": 1.1, "no_such": "x" }, "Colour": "blue",
+                      "Databases": [stage.database.name], "DowngradePolicy": 7 });
+    it.deliver("Delete", &odd).succeeded();
+    assert_eq!(stage.database.installed(), "");
+    assert_eq!(other.installed(), "hstore 1.7", "its properties do not name that one");
+    assert_eq!(claims(&other), "a hstore created");
+}
+
+#[test]
+fn it_enters_the_databases_of_its_properties_and_no_others() {
+    let stage = Stage::new().with_seconds(20);
+    let mut it = created(&stage);
+    let theirs = Theirs::create();
+    theirs.hang();
+    let answer = it.delete().succeeded();
+    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn one_of_its_databases_that_does_not_respond_keeps_none_from_being_cleared() {
+    let stage = Stage::new();
+    let theirs = Theirs::create();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let both = json!([theirs.name, stage.database.name]);
+    it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
+    theirs.hang();
+    let answer = stage.deliver_once(&it.event("Delete", &it.properties.clone())).succeeded();
+    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
+    let log = answer.log.join("\n");
+    assert!(log.contains("passed over"), "{log}");
+    assert_eq!(stage.database.installed(), "");
+    theirs.admin.query("ROLLBACK");
+    let hstore = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
+    assert_eq!(server().connect(&theirs.name).value(hstore), "1");
+    it.delete().succeeded();
+    assert_eq!(server().connect(&theirs.name).value(hstore), "0", "by a later one");
+}
+
+#[test]
+fn under_retain_nobody_is_asked() {
+    let stage = Stage::new();
+    let mut it = created(&stage);
+    let calls = stage.secrets.calls().len();
+    for properties in [
+        json!({ "RemovalPolicy": "Retain" }),
+        json!({ "RemovalPolicy": "drop" }),
+        json!({ "DryRun": true }),
+    ] {
+        let event = it.event("Delete", &properties);
+        stage.deliver(&event).succeeded();
+    }
+    let failed = format!("{}-create-failed", crate::support::stage::LOGICAL_ID);
+    let issued = std::mem::replace(&mut it.id, failed);
+    it.delete().succeeded();
+    assert_eq!(stage.secrets.calls().len(), calls, "no secret was read");
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+    it.id = issued;
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn with_an_id_that_was_never_issued() {
+    for id in ["stack-Extensions-0A1B2C3D4E5F", "Extensions-create-unknown"] {
+        let stage = Stage::new();
+        let mut stranger = Resource::new(&stage, "b", "Drop");
+        stranger.create(&json!({ "citext": "" })).succeeded();
+        let mut it = created(&stage);
+        id.clone_into(&mut it.id);
+        it.delete().succeeded();
+        assert_eq!(
+            stage.database.installed(),
+            stage.here("citext 1.6"),
+            "{id}: another stack's stays"
+        );
+        assert_eq!(claims(&stage.database), "b citext created");
+    }
+}
+
+#[test]
+fn with_an_id_of_another_server() {
+    let stage = Stage::new();
+    let mut it = created(&stage);
+    "Extensions-01234567".clone_into(&mut it.id);
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+}
+
+#[test]
+fn while_the_create_still_runs() {
+    for several in [false, true] {
+        let stage = Stage::new();
+        let other = Database::create();
+        let both = json!([other.name, stage.database.name]);
+        let databases = if several { both } else { Value::Null };
+        stage.refuse("hstore", "PERFORM pg_sleep(2)");
+        let mut it = Resource::new(&stage, "a", "Drop");
+        let create = it.event("Create", &json!({ "PluginsMap": MAP() }));
+        it.id = "stack-Extensions-0A1B2C3D4E5F".to_owned();
+        let delete = it.event("Delete", &json!({ "PluginsMap": MAP(), "Databases": databases }));
+        let other = stage.another_function();
+        std::thread::scope(|scope| {
+            let creating = scope.spawn(|| stage.deliver_once(&create).succeeded());
+            let sleeping = backends("AND wait_event = 'PgSleep'");
+            eventually(|| stage.database.value(&sleeping) != "0");
+            stage.deliver_to(&other, &delete).succeeded();
+            creating.join().expect("an answer");
+        });
+        assert_eq!(stage.database.installed(), "");
+        assert_eq!(claims(&stage.database), "none");
+    }
+}

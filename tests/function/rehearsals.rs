@@ -1,0 +1,84 @@
+//! `DryRun`, and the plan of it for a person.
+
+#![expect(clippy::expect_used, reason = "a broken stage is a failed test")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::database::server;
+use crate::support::resource::{Resource, claims};
+use crate::support::stage::Stage;
+use serde_json::{Value, json};
+
+#[test]
+fn a_rehearsal_drops_and_notes_nothing() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    let dry = |map: Value| json!({ "PluginsMap": map, "DryRun": "true" });
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    let event = it.event("Update", &dry(json!({ "citext": "" })));
+    let answer = stage.deliver_once(&event).succeeded();
+    assert_eq!(answer.data("Changes"), stage.here("created citext 1.6; dropped hstore 1.7"));
+    answer.logged("Rehearsing: DROP EXTENSION \"hstore\" RESTRICT;");
+    assert_eq!(answer.data("After"), stage.here("citext 1.6, plpgsql 1.0"));
+    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(claims(&stage.database), "a hstore created");
+}
+
+#[test]
+fn what_only_the_server_can_refuse_is_found_too() {
+    let stage = Stage::new();
+    stage.database.query("CREATE TYPE public.cube AS (x int)");
+    let properties = json!({ "PluginsMap": { "hstore": "1.7", "cube": "" }, "DryRun": true });
+    stage.create_with(&properties).failed(&["42710", "cube"]);
+    assert_eq!(stage.database.installed(), "");
+}
+
+/// `make plan` for an event, against the stage's database.
+fn plan(stage: &Stage, event: &Value) -> Output {
+    let server = server();
+    let folder = Path::new(&server.ca).with_file_name(format!("plan-{}", stage.database.name));
+    std::fs::write(&folder, event.to_string()).expect("a file");
+    Command::new("python3")
+        .args([
+            "tools/plan.py",
+            &folder.to_string_lossy(),
+            "--binary",
+            env!("CARGO_BIN_EXE_cfn-postgres-extensions"),
+        ])
+        .env("PGHOST", &server.host)
+        .env("PGPORT", server.port.to_string())
+        .env("PGUSER", &server.user)
+        .env("PGPASSWORD", &server.password)
+        .env("PGDATABASE", &stage.database.name)
+        .env("PGSSLROOTCERT", &server.ca)
+        .output()
+        .expect("python3")
+}
+
+#[test]
+fn the_plan_for_a_person() {
+    let stage = Stage::new();
+    let event = stage.event("Create", &json!({ "PluginsMap": { "EarthDistance": "1.1" } }));
+    let output = plan(&stage, &event);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text.lines().collect();
+    let cube = stage.default_version("cube");
+    assert_eq!(
+        lines[1..3],
+        [
+            format!("CREATE EXTENSION \"cube\" SCHEMA \"public\" VERSION '{cube}';"),
+            "CREATE EXTENSION \"earthdistance\" SCHEMA \"public\" VERSION '1.1';".to_owned()
+        ],
+        "{text}"
+    );
+    assert!(lines[3].starts_with("-- SUCCESS: "), "{text}");
+    assert_eq!(stage.database.installed(), "", "and nothing was done");
+    let event = stage.event("Create", &json!({ "PluginsMap": { "hstoer": "" } }));
+    let output = plan(&stage, &event);
+    assert_eq!(output.status.code(), Some(1), "a pipeline can go by it");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("-- FAILED: ") && text.contains("`hstore`"), "{text}");
+    assert!(!text.contains(&server().password));
+}

@@ -1,0 +1,217 @@
+//! Others on the same server who stand in the way of a drop. Every event is sent twice, unless it says
+//! otherwise.
+
+use crate::support::database::{Database, server, unique};
+use crate::support::private;
+use crate::support::resource::{Resource, claims};
+use crate::support::stage::Stage;
+use crate::support::trouble::{backends, eventually};
+use serde_json::json;
+
+#[test]
+fn a_view_of_the_claims() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "hstore": "1.7" })).succeeded();
+    stage.database.query(
+        "CREATE VIEW public.who AS SELECT logical_id, extension FROM cfn_postgres_extensions.claim",
+    );
+    it.delete().succeeded();
+    assert_eq!(stage.database.installed(), "");
+    assert_eq!(claims(&stage.database), "empty", "the view stays, and what it looks at");
+}
+
+#[test]
+fn a_tenant_who_has_us_take_his_role() {
+    for (setting, back) in [("role", "SET ROLE NONE"), ("session_authorization", "SUPERUSER")] {
+        let stage = Stage::new();
+        let back =
+            back.replace("SUPERUSER", &format!("SET SESSION AUTHORIZATION {}", server().user));
+        let mut it = Resource::new(&stage, "a", "Drop");
+        it.create(&json!({ "hstore": "1.7" })).succeeded();
+        let theirs = Database::create();
+        let tenant = theirs.role("pw", "");
+        // Reading such a table runs the tenant's code.
+        theirs.query(&format!(
+            "ALTER DATABASE {0} OWNER TO {tenant};
+             SET ROLE {tenant};
+             CREATE SCHEMA cfn_postgres_extensions;
+             SET search_path = cfn_postgres_extensions;
+             CREATE TYPE odd AS ENUM ('x');
+             CREATE FUNCTION run(odd) RETURNS json LANGUAGE plpgsql AS $$ BEGIN
+                 EXECUTE '{back}';
+                 EXECUTE 'ALTER ROLE {tenant} SUPERUSER';
+                 RETURN '1'; END $$;
+             CREATE CAST (odd AS json) WITH FUNCTION run(odd);
+             CREATE TABLE claim (stack odd, logical_id text, physical_id text, extension text,
+                 created boolean, extension_oid oid, home oid, database text, claimed_at date);
+             INSERT INTO claim (stack) VALUES ('x');
+             ALTER DATABASE {0} SET {setting} = '{tenant}';
+             RESET ROLE",
+            theirs.name
+        ));
+        let both = json!([stage.database.name, theirs.name]);
+        it.deliver("Delete", &json!({ "Databases": both })).succeeded();
+        let superuser = format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{tenant}'");
+        assert_eq!(stage.database.value(&superuser), "f", "{setting}");
+        assert_eq!(stage.database.installed(), "");
+    }
+}
+
+#[test]
+fn rows_that_are_being_written() {
+    let stage = Stage::new();
+    let mut it = Resource::new(&stage, "a", "Drop");
+    it.create(&json!({ "keeper": "" })).succeeded();
+    let writer = server().connect(&stage.database.name);
+    writer.query("BEGIN; INSERT INTO public.kept VALUES (2, true)");
+    std::thread::scope(|scope| {
+        let delete = it.event("Delete", &json!({}));
+        let stage = &stage;
+        let deleting = scope.spawn(move || stage.deliver_once(&delete));
+        let waiting = backends("AND wait_event_type = 'Lock'");
+        eventually(|| stage.database.value(&waiting) != "0");
+        writer.query("COMMIT");
+        deleting.join().expect("an answer").failed(&["public.kept", "rows of yours"]);
+    });
+    assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
+}
+
+/// The columns of the table of claims.
+const COLUMNS: &str = "stack text NOT NULL, logical_id text NOT NULL, physical_id text NOT NULL, \
+     extension text NOT NULL, created boolean NOT NULL, extension_oid oid NOT NULL, \
+     home oid NOT NULL, database text NOT NULL, claimed_at timestamptz NOT NULL DEFAULT now(), \
+     PRIMARY KEY (stack, logical_id, physical_id, extension)";
+
+/// A table of claims that a member of what is called `rds_superuser` made for the function's role, an
+/// ordinary one. With `take()` for a default it takes over whoever writes to it.
+fn lent_by_a_stand_in(stage: &Stage, default: &str) -> String {
+    let deployer = stage.database.role("of a deployer", "");
+    let owner = stage.database.role("of a tenant", "");
+    stage.credentials(&deployer, "of a deployer");
+    stage.database.query(&format!(
+        "DO $$ BEGIN CREATE ROLE rds_superuser; EXCEPTION WHEN duplicate_object OR unique_violation
+         THEN NULL; END $$;
+         GRANT rds_superuser TO {owner}; GRANT CREATE ON DATABASE {database} TO {deployer};
+         ALTER DATABASE {database} OWNER TO {owner};
+         SET ROLE {owner};
+         CREATE SCHEMA cfn_postgres_extensions;
+         SET search_path = cfn_postgres_extensions;
+         CREATE FUNCTION take() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN
+             EXECUTE format('ALTER ROLE %I PASSWORD ''mine''', current_user); RETURN now(); END $$;
+         CREATE TABLE claim ({columns});
+         GRANT USAGE, CREATE ON SCHEMA cfn_postgres_extensions TO {deployer};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON claim TO {deployer};
+         RESET search_path; RESET ROLE",
+        database = stage.database.name,
+        columns = COLUMNS.replace("now()", default),
+    ));
+    owner
+}
+
+/// What could be taken over: the roles of a database, with their passwords and memberships.
+fn roles(stage: &Stage) -> Vec<Vec<String>> {
+    stage.database.query(&format!(
+        "SELECT r, ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = r.oid)
+         FROM pg_authid AS r WHERE has_database_privilege(r.oid, '{}', 'CREATE') ORDER BY r.oid",
+        stage.database.name
+    ))
+}
+
+#[test]
+fn a_tenant_who_calls_himself_a_clouds_superuser() {
+    let stage = Stage::new();
+    let owner = lent_by_a_stand_in(&stage, "take()");
+    let words = ["claims in schema `cfn_postgres_extensions`", &format!("role `{owner}`")];
+    let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
+    let before = roles(&stage);
+    stage.create_with(&properties).failed(&words);
+    // What is set for a database alone is no cloud's.
+    stage.database.set("\"rds.extensions\"", "hstore");
+    stage.create_with(&properties).failed(&words);
+    assert_eq!(roles(&stage), before);
+    assert_eq!(stage.database.installed(), "");
+}
+
+#[test]
+fn a_clouds_superuser_where_the_cloud_is() {
+    let cluster = private::Cluster::with(&["rds.extensions=hstore"]);
+    let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
+    for default in ["take()", "now()"] {
+        let database = Database::at(cluster.server, &unique("app"));
+        let stage = Stage::with(database, &[("PGSSLROOTCERT", cluster.server.ca.clone())]);
+        lent_by_a_stand_in(&stage, default);
+        let before = roles(&stage);
+        let answer = stage.create_with(&properties);
+        assert_eq!(roles(&stage), before);
+        if default == "now()" {
+            answer.succeeded();
+            assert_eq!(claims(&stage.database), format!("{} hstore created", stage.database.name));
+        } else {
+            answer.failed(&["not the table of this function"]);
+        }
+    }
+}
+
+#[test]
+fn a_table_of_claims_is_believed_only_as_it_was_made() {
+    let stage = Stage::new();
+    let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
+    stage.database.query(
+        "CREATE SCHEMA aside;
+         CREATE FUNCTION aside.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now()';
+         CREATE FUNCTION aside.ring() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TYPE aside.text AS ENUM ('x'); CREATE DOMAIN aside.named AS text;
+         CREATE COLLATION aside.odd (LOCALE = 'C'); CREATE TABLE aside.parent ()",
+    );
+    let table = format!("CREATE TABLE cfn_postgres_extensions.claim ({COLUMNS})");
+    let other = |from: &str, to: &str| {
+        assert!(table.contains(from), "{from}");
+        table.replace(from, to)
+    };
+    let claim = "cfn_postgres_extensions.claim";
+    let database = |now: &str| other("database text NOT NULL", &format!("database {now}"));
+    for made in [
+        other("DEFAULT now()", "DEFAULT aside.now()"),
+        other("DEFAULT now()", "DEFAULT clock_timestamp()"),
+        other("DEFAULT now()", ""),
+        database("text NOT NULL DEFAULT 'x'"),
+        database("text"),
+        database("varchar NOT NULL"),
+        database("aside.text NOT NULL"),
+        database("aside.named NOT NULL"),
+        database("text COLLATE aside.odd NOT NULL"),
+        database("text NOT NULL CHECK (database <> '')"),
+        database("text NOT NULL GENERATED ALWAYS AS ('x') STORED"),
+        database("text NOT NULL UNIQUE"),
+        other("home oid", "at home oid").replace("at home oid NOT NULL, ", ""),
+        other("PRIMARY KEY (stack, logical_id", "PRIMARY KEY (logical_id, stack"),
+        other("extension)", "extension) DEFERRABLE"),
+        other(", PRIMARY KEY (stack, logical_id, physical_id, extension)", ""),
+        other("CREATE TABLE", "CREATE UNLOGGED TABLE"),
+        format!("{table} INHERITS (aside.parent)"),
+        format!("{table} PARTITION BY LIST (stack)"),
+        format!("{table}; ALTER TABLE {claim} ADD COLUMN more text"),
+        format!("{table}; CREATE TABLE aside.child () INHERITS ({claim})"),
+        format!("{table}; CREATE INDEX ON {claim} (lower(stack))"),
+        format!("{table}; CREATE INDEX ON {claim} (stack) WHERE created"),
+        format!("{table}; ALTER TABLE {claim} ENABLE ROW LEVEL SECURITY"),
+        format!("{table}; CREATE RULE ring AS ON INSERT TO {claim} DO ALSO SELECT 1"),
+        format!(
+            "{table}; CREATE TRIGGER ring BEFORE INSERT ON {claim} EXECUTE FUNCTION aside.ring()"
+        ),
+        format!(
+            "{table}; CREATE TABLE aside.child (a text, b text, c text, d text,
+                          FOREIGN KEY (a, b, c, d) REFERENCES {claim})"
+        ),
+    ] {
+        stage.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {made}"));
+        let answer = stage.deliver_once(&stage.event("Create", &properties));
+        assert_eq!(answer.status, "FAILED", "{made}");
+        answer.failed(&["not the table of this function"]);
+        stage.database.query("DROP SCHEMA cfn_postgres_extensions CASCADE");
+        stage.database.query("DROP TABLE IF EXISTS aside.child");
+    }
+    stage.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {table}"));
+    stage.create_with(&properties).succeeded();
+}

@@ -1,0 +1,254 @@
+//! The second function as a process: Lambda's records in, answers out.
+
+use std::time::Duration;
+
+use crate::support::answer::Answer;
+use crate::support::lambda::{Function, Outcome, record};
+use crate::support::proxy::Proxy;
+use crate::support::stage::Stage;
+use crate::support::trouble::{port_of, through};
+use crate::support::wire::Reply;
+use serde_json::{Value, json};
+
+/// What Lambda leaves it.
+const TIME: Duration = Duration::from_secs(6);
+
+/// The second function, and where it sends its answers.
+struct Second {
+    stage: Stage,
+    function: Function,
+}
+
+impl Second {
+    fn start() -> Self {
+        let function = Function::start(&[("_HANDLER", "responder".to_owned())]);
+        Self { stage: Stage::new(), function }
+    }
+
+    /// An event of `CloudFormation`'s, with a URL of its own.
+    fn event(&self, kind: &str) -> Value {
+        let mut event = self.stage.event(kind, &json!({ "PluginsMap": { "hstore": "1.7" } }));
+        let url = self.stage.sink.url();
+        self.stage.plant(&url.signature);
+        event["ResponseURL"] = json!(url.url);
+        event
+    }
+
+    /// The document of the one PUT that a record leads to, as it came.
+    fn put_after(&self, record: &str) -> (Vec<u8>, Outcome) {
+        let before = self.stage.sink.puts().len();
+        let outcome = self.function.invoke(record.as_bytes(), TIME);
+        let puts = self.stage.sink.puts();
+        assert_eq!(puts.len() - before, 1, "{outcome:?}");
+        (puts[before].body.clone(), outcome)
+    }
+
+    /// The answer that a record leads to.
+    fn answer_to(&self, event: &Value, record: &Value) -> Answer {
+        let (body, outcome) = self.put_after(&record.to_string());
+        let answer = Answer::read(event, &body, outcome);
+        self.stage.check_silence(&self.function, &answer);
+        answer
+    }
+}
+
+#[test]
+fn a_first_function_that_died_is_answered_for() {
+    let second = Second::start();
+    for (kind, words) in [
+        ("Runtime.ExitError", "RequestId: e4b4 Error: Runtime exited with error: signal: killed"),
+        ("Sandbox.Timedout", "RequestId: e4b4 Error: Task timed out after 900.00 seconds"),
+        ("Runtime.OutOfMemory", "RequestId: e4b4 Error: Runtime exited with error: memory"),
+        ("Runtime.InvalidEntrypoint", "RequestId: e4b4 Error: fork/exec /var/task/bootstrap"),
+    ] {
+        let event = second.event("Create");
+        let response = json!({ "errorType": kind, "errorMessage": words });
+        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &response));
+        let answer = answer.failed(&[kind, words, "/aws/lambda/postgres-extensions"]);
+        assert_eq!(answer.id, "Extensions-create-unknown");
+        assert_eq!(answer.outcome, Ok(Value::Null));
+    }
+}
+
+#[test]
+fn a_record_that_repeats_the_url_is_answered_without_it() {
+    let second = Second::start();
+    let event = second.event("Create");
+    let url = event["ResponseURL"].as_str().expect("a URL");
+    let query = url.split_once('?').expect("a query").1;
+    let words = format!("panicked at {url}, with {query}: the end");
+    let response = json!({ "errorType": "Runtime.Panic", "errorMessage": words });
+    second
+        .answer_to(&event, &record(&event, "RetriesExhausted", &response))
+        .failed(&["panicked at (hidden), with (hidden): the end"]);
+}
+
+#[test]
+fn an_event_that_nobody_can_read_further_is_answered_for() {
+    let second = Second::start();
+    let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+    for odd in [deep.as_str(), r#""\ud800""#, r#"{"\udc00":1}"#, "1e999"] {
+        let sent = |event: &Value, response: &Value| {
+            let record = record(event, "RetriesExhausted", response);
+            let (body, outcome) = second.put_after(&record.to_string().replace("\"ODD\"", odd));
+            Answer::read(event, &body, outcome)
+        };
+        let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
+        for member in ["ResourceProperties", "OldResourceProperties", "ResourceType", "Odd"] {
+            let mut event = second.event("Create");
+            event[member] = json!("ODD");
+            sent(&event, &crash).failed(&["killed", "/aws/lambda/postgres-extensions"]);
+            event[member] = json!({ "Trigger": "ODD", "PluginsMap": [1, "ODD"] });
+            sent(&event, &crash).failed(&["killed"]);
+        }
+        let event = second.event("Create");
+        sent(&event, &json!({ "errorType": "ODD", "errorMessage": "killed", "trace": "ODD" }))
+            .failed(&["killed"]);
+        sent(&event, &json!("ODD")).failed(&["no error message"]);
+    }
+}
+
+#[test]
+fn an_event_that_was_never_started_is_answered_for() {
+    let second = Second::start();
+    let event = second.event("Create");
+    let mut throttled = record(&event, "EventAgeExceeded", &Value::Null);
+    throttled.as_object_mut().expect("a record").remove("responseContext");
+    let answer = second.answer_to(&event, &throttled);
+    answer.failed(&["throttled", "nothing was changed", "concurrency"]);
+}
+
+#[test]
+fn an_update_and_a_delete_keep_their_id() {
+    let second = Second::start();
+    for (kind, id) in [
+        ("Update", "Extensions-01234567"),
+        ("Delete", "Extensions-01234567"),
+        ("Update", "2021/06/01/[$LATEST]0f1e2d3c"),
+    ] {
+        let mut event = second.event(kind);
+        event["PhysicalResourceId"] = json!(id);
+        let response = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
+        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &response));
+        assert_eq!(answer.failed(&["killed"]).id, id);
+    }
+}
+
+#[test]
+fn a_document_of_the_first_function_goes_out_byte_for_byte() {
+    let second = Second::start();
+    let event = second.event("Create");
+    // Not as any of our own code would write it.
+    let document = format!(
+        "{{ \"Data\":{{\"hstore\" : \"1.7\"}},\"Reason\":\"d\\u00f6ne \u{1f418}\",\n\
+         \"PhysicalResourceId\":\"Extensions-01234567\",\"Status\":\"SUCCESS\",\"NoEcho\":false, \
+         \"StackId\":{},\"RequestId\":{},\"LogicalResourceId\":{} }}",
+        event["StackId"], event["RequestId"], event["LogicalResourceId"]
+    );
+    let response = json!({ "errorType": "NotDelivered", "errorMessage": document });
+    let (body, outcome) =
+        second.put_after(&record(&event, "RetriesExhausted", &response).to_string());
+    assert_eq!(String::from_utf8(body).expect("UTF-8"), document);
+    assert_eq!(outcome, Ok(Value::Null));
+}
+
+#[test]
+fn a_document_of_another_request_is_not_forwarded() {
+    let second = Second::start();
+    for field in ["StackId", "RequestId", "LogicalResourceId"] {
+        let event = second.event("Create");
+        let mut document = json!({
+            "Status": "SUCCESS", "Reason": "done", "PhysicalResourceId": "Extensions-01234567",
+            "StackId": event["StackId"], "RequestId": event["RequestId"],
+            "LogicalResourceId": event["LogicalResourceId"], "NoEcho": false, "Data": {},
+        });
+        document[field] = json!("somebody else's");
+        let message = json!({ "errorType": "NotDelivered", "errorMessage": document.to_string() });
+        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &message));
+        let answer = answer.failed(&["not an answer to this request"]);
+        assert_eq!(answer.id, "Extensions-create-unknown");
+    }
+}
+
+#[test]
+fn a_record_that_is_not_ours_is_refused() {
+    let second = Second::start();
+    let event = second.event("Create");
+    let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
+    let without = |name: &str| {
+        let mut event = event.clone();
+        event.as_object_mut().expect("an event").remove(name);
+        record(&event, "RetriesExhausted", &crash)
+    };
+    let with_url = |url: &str| {
+        let mut event = event.clone();
+        event["ResponseURL"] = json!(format!("{url}/answer?X-Amz-Signature=5ecre7ab1e"));
+        record(&event, "RetriesExhausted", &crash)
+    };
+    let bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1";
+    second.stage.plant("5ecre7ab1e");
+    for stranger in [
+        json!({}),
+        json!([1]),
+        json!("record"),
+        event.clone(),
+        json!({ "Records": [{ "Sns": { "Message": event.to_string() } }] }),
+        without("RequestType"),
+        without("ResponseURL"),
+        without("StackId"),
+        without("RequestId"),
+        without("LogicalResourceId"),
+        with_url("http://192.0.2.1"),
+        with_url("https://192.0.2.1"),
+        with_url("https://localhost.example.com"),
+        with_url(&format!("https://{bucket}.example.com")),
+        with_url(&format!("https://{bucket}.amazonaws.com@127.0.0.1.example.com")),
+        with_url(&format!("https://{bucket}.amazonaws.com:8443")),
+        with_url(&format!("http://{bucket}.amazonaws.com")),
+    ] {
+        let outcome = second.function.invoke(stranger.to_string().as_bytes(), TIME);
+        let error = outcome.expect_err("a function error");
+        assert_eq!(error["errorType"], "NotOurs", "{stranger}");
+        let said = format!("{error}{}", second.function.output());
+        assert!(!said.contains("5ecre7ab1e"), "{said}");
+    }
+    assert_eq!(second.stage.sink.puts().len(), 0, "nobody was told anything");
+}
+
+#[test]
+fn the_second_function_tries_again_too() {
+    let second = Second::start();
+    let event = second.event("Create");
+    let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
+    let record = record(&event, "RetriesExhausted", &crash);
+    second.stage.sink.fail([Reply::status(503, ""), Reply::Cut]);
+    let outcome = second.function.invoke(record.to_string().as_bytes(), TIME);
+    assert_eq!(outcome, Ok(Value::Null));
+    let puts = second.stage.sink.puts();
+    assert_eq!(puts.len(), 3);
+    assert!(puts.iter().all(|put| put.body == puts[0].body), "a retry tells the same");
+    second.stage.sink.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
+    let (_, outcome) = second.put_after(&record.to_string());
+    assert_eq!(outcome.expect_err("refused for good")["errorType"], "NotDelivered");
+}
+
+#[test]
+fn what_the_first_function_could_not_deliver_the_second_does() {
+    let second = Second::start();
+    let stage = &second.stage;
+    let mut event = second.event("Create");
+    let url = event["ResponseURL"].as_str().expect("a URL").to_owned();
+    // No route to the bucket, and then one: the second function is outside the VPC.
+    let route = Proxy::closed(port_of(&url));
+    event["ResponseURL"] = json!(through(&url, route.port));
+    let outcome = stage.function.invoke(event.to_string().as_bytes(), TIME);
+    let error = outcome.expect_err("nobody took it");
+    assert_eq!(stage.database.installed(), "hstore 1.7", "the work itself was done");
+    route.open();
+    let record = record(&event, "RetriesExhausted", &error);
+    let answer = second.answer_to(&event, &record).succeeded();
+    assert_eq!(answer.data("hstore"), "1.7");
+    let puts = stage.sink.puts();
+    let sent = std::str::from_utf8(&puts[0].body).expect("UTF-8");
+    assert_eq!(Some(sent), error["errorMessage"].as_str(), "the very document");
+}

@@ -1,0 +1,41 @@
+//! The histories of [`planner_histories`](super::planner_histories) with the real function and real servers: two of them,
+//! one under two names, and three databases. Every event is delivered twice.
+//!
+//! `CLAIMS_HISTORIES` is how many histories are made (4 without it).
+
+use std::cell::Cell;
+
+use crate::claims::event::a_happening;
+use crate::claims::history::{Count, History};
+use crate::claims::real::Real;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestError, TestRunner};
+
+#[test]
+fn a_claim_is_as_good_as_its_word_on_a_real_server() {
+    let total = Cell::new(Count::default());
+    let histories = super::number("CLAIMS_HISTORIES").unwrap_or(4);
+    let config = Config {
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::with_cases(histories)
+    };
+    let world = std::cell::RefCell::new(Real::new());
+    let many = prop::collection::vec(a_happening(), 1..40);
+    let result = TestRunner::new(config).run(&many, |happenings| {
+        let mut world = world.borrow_mut();
+        world.clear();
+        let mut history = History::new(&mut *world);
+        for happening in &happenings {
+            history.play(happening);
+        }
+        total.set(total.get().and(history.count));
+        Ok(())
+    });
+    if let Err(TestError::Fail(why, happenings)) = result {
+        panic!("{why}\nafter {happenings:#?}");
+    }
+    result.expect("histories that can be made");
+    println!("{histories} histories: {:?}", total.get());
+    assert!(total.get().dropped > 0, "histories in which nothing happens prove nothing");
+}

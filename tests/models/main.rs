@@ -1,0 +1,8 @@
+//! Random histories and events: a model says what must come of each.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod claims;
+mod simulator;
+mod soak;

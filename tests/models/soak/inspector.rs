@@ -1,0 +1,64 @@
+//! Who looks into a database, and comes back when the server was down.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::World;
+use crate::support::cluster::Admin;
+
+/// How often it looks, and comes back.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// After how long it gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who does what, for whoever has to find out why.
+const SESSIONS: &str = "SELECT concat_ws(' ', pid, datname, application_name, state,
+    wait_event_type, wait_event, now() - state_change, query) FROM pg_stat_activity";
+
+/// A session of the superuser's, which is opened again when it was lost.
+pub struct Inspector {
+    database: String,
+    session: Option<Admin>,
+}
+
+impl Inspector {
+    /// For one database.
+    pub fn of(database: &str) -> Self {
+        Self { database: database.to_owned(), session: None }
+    }
+
+    /// The first values of a query's rows; asks until the server is up to answer.
+    pub fn ask(&mut self, world: &World, query: &str) -> Vec<String> {
+        let started = Instant::now();
+        let mut last = String::new();
+        while started.elapsed() < PATIENCE {
+            match self.once(world, query) {
+                Ok(values) => return values,
+                Err(error) => last = error,
+            }
+            thread::sleep(PAUSE);
+        }
+        panic!("{}: the server does not come back for `{query}`: {last}", self.database)
+    }
+
+    fn once(&mut self, world: &World, query: &str) -> Result<Vec<String>, String> {
+        let session =
+            self.session.take().map_or_else(|| world.place().connect_once(&self.database), Ok)?;
+        let values = session.query(query)?;
+        self.session = Some(session);
+        Ok(values)
+    }
+
+    /// Waits until a query has this one value.
+    pub fn until(&mut self, world: &World, query: &str, value: &str) {
+        let started = Instant::now();
+        while self.ask(world, query) != [value] {
+            if started.elapsed() > PATIENCE {
+                let sessions = self.ask(world, SESSIONS);
+                panic!("{}: it never came to that: {query}: {sessions:#?}", self.database);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}

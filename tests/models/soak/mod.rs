@@ -1,0 +1,96 @@
+//! The soak: many events in bad weather. Each is answered once, and the database holds what the
+//! answer says; nothing leaks.
+//!
+//! `SOAK_EVENTS` says how many events (60), `SOAK_SEED` which ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on is a failed test")]
+
+mod bucket;
+mod inspector;
+mod resource;
+mod weather;
+mod worker;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, RwLock};
+use std::thread;
+
+use self::inspector::Inspector;
+use self::worker::{Tally, Worker};
+use crate::support::cluster::{Cluster, Place};
+use crate::support::proxy::Proxy;
+
+/// How many functions work side by side, each for a stack and a database of its own.
+const WORKERS: usize = 8;
+
+/// What all workers share: the server, and what leads to it.
+struct World {
+    cluster: Mutex<Cluster>,
+    place: RwLock<Place>,
+    /// One for each worker.
+    proxies: Vec<Proxy>,
+    /// Odd while the server is down.
+    upheavals: AtomicUsize,
+}
+
+impl World {
+    fn begin() -> Self {
+        let cluster = Cluster::start(&["max_connections=100"]);
+        let place = cluster.place().clone();
+        let proxies = (0..WORKERS).map(|_| Proxy::to(place.port)).collect();
+        Self {
+            cluster: Mutex::new(cluster),
+            place: RwLock::new(place),
+            proxies,
+            upheavals: AtomicUsize::new(0),
+        }
+    }
+
+    /// Kills the server and starts it again.
+    fn kill_the_server(&self) {
+        let mut cluster = self.cluster.lock().unwrap();
+        self.upheavals.fetch_add(1, SeqCst);
+        cluster.kill();
+        // Whoever comes now is told that it is starting up.
+        cluster.begin_to_restart();
+        *self.place.write().unwrap() = cluster.place().clone();
+        for proxy in &self.proxies {
+            proxy.lead_to(cluster.place().port);
+        }
+        cluster.place().connect("postgres");
+        self.upheavals.fetch_add(1, SeqCst);
+    }
+
+    fn place(&self) -> Place {
+        self.place.read().unwrap().clone()
+    }
+}
+
+#[test]
+fn every_event_is_answered_once_and_truly() {
+    let number = |name: &str, usual: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    };
+    let (events, seed) = (number("SOAK_EVENTS", 60), number("SOAK_SEED", 20_260_131));
+    println!("SOAK_EVENTS={events} SOAK_SEED={seed}");
+    let world = World::begin();
+    let events = usize::try_from(events).expect("a number");
+    let tallies: Vec<Tally> = thread::scope(|scope| {
+        // All are there before the first one has the server killed.
+        let workers: Vec<_> = (0..WORKERS).map(|at| Worker::begin(&world, at, seed)).collect();
+        let working: Vec<_> = workers
+            .into_iter()
+            .enumerate()
+            .map(|(index, worker)| scope.spawn(move || worker.work((events + index) / WORKERS)))
+            .collect();
+        working.into_iter().map(|worker| worker.join().expect("no violation")).collect()
+    });
+    let mut inspector = Inspector::of("postgres");
+    let leaked = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'cfn-postgres-extensions'";
+    inspector.until(&world, leaked, "0");
+    let tally = tallies.into_iter().fold(Tally::default(), Tally::and);
+    println!("{tally:#?}\n{} kills of the server", world.upheavals.load(SeqCst) / 2);
+    assert_eq!(tally.answered, events, "every event was answered");
+    assert!(tally.memory[1] > 0, "somebody looked at the memory");
+}
