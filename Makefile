@@ -40,7 +40,7 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 	done
 
 many: ## 200 databases on one server, within one budget
-	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function connections::many -- --nocapture
+	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function databases::connections::many -- --nocapture
 
 simulate: ## the model of CloudFormation over 10,000 random histories
 	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models simulator::
@@ -49,7 +49,7 @@ soak: ## 500 events in bad weather (SOAK_EVENTS, SOAK_SEED)
 	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models soak:: -- --nocapture
 
 archive: ## every extension that this machine's server offers, beside plain SQL (SET='--set name=value' for its settings)
-	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function archive:: -- --nocapture
+	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function install::plain_sql:: -- --nocapture
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check

@@ -3,35 +3,62 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod access;
-mod archive;
-mod connections;
-mod databases;
-mod entries;
-mod exact;
-mod families;
-mod faults;
-mod faults_answer;
-mod faults_midway;
-mod faults_twice;
-mod ground;
-mod hostile;
-mod iam;
-mod late;
-mod leaving;
-mod network;
-mod obstacles;
-mod protocol;
-mod rds;
-mod reference;
-mod refusals;
-mod rehearsals;
-mod removal;
-mod removal_hostile;
-mod responder;
-mod rogue;
-mod shadows;
-mod sharing;
-mod stories;
-mod tenants;
-mod tls;
+/// How the function reaches the server: secrets, tokens, TLS, networks.
+mod connect {
+    mod iam;
+    mod network;
+    mod rds;
+    mod secrets;
+    mod tls;
+}
+
+/// Requests over several databases.
+mod databases {
+    mod connections;
+    mod several;
+    mod tenants;
+}
+
+/// Fault injection: what is retried, and what is reported in time.
+mod faults {
+    mod connecting;
+    mod reconciling;
+    mod redelivery;
+    mod responding;
+}
+
+/// What a Create and an Update do to one database.
+mod install {
+    mod basics;
+    mod dry_run;
+    mod entries;
+    mod families;
+    mod plain_sql;
+    mod plugins_from;
+    mod refusals;
+    mod verification;
+}
+
+/// The protocol with `CloudFormation` and Lambda.
+mod protocol {
+    mod events;
+    mod responder;
+}
+
+/// `RemovalPolicy`, and what a Delete does.
+mod removal {
+    mod deletes;
+    mod dependents;
+    mod interference;
+    mod policies;
+    mod redelivered_updates;
+    mod shared_extensions;
+}
+
+/// What others on the server or in the template may try.
+mod security {
+    mod malicious_server;
+    mod script_hijacking;
+    mod shadowed_catalog;
+    mod untrusted_text;
+}

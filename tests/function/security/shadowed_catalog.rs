@@ -9,7 +9,7 @@ use crate::support::stage::Stage;
 use serde_json::json;
 
 /// Everything of `pg_catalog` once more, in a schema of the owner's.
-const TRAPS: &str = include_str!("../support/traps.sql");
+const TRAPS: &str = include_str!("../../support/traps.sql");
 
 /// The owner of a database.
 const OWNER: &str = "mallory";

@@ -71,7 +71,7 @@ const CATALOG: &str = "
 /// What is on offer, but for the stand-ins of the tests and what nothing installs.
 fn offers(database: &Database) -> Vec<Offer> {
     let stand_ins: BTreeMap<String, Value> =
-        serde_json::from_str(include_str!("../extensions.json")).expect("JSON");
+        serde_json::from_str(include_str!("../../extensions.json")).expect("JSON");
     let rows = database.query(
         "SELECT a.name, a.default_version, coalesce((
              SELECT o.version FROM pg_available_extension_versions AS o
