@@ -97,6 +97,7 @@ fn nothing_is_dropped_that_something_depends_on() {
     assert_eq!(stage.database.installed(), stage.here("citext 1.6"));
 }
 
+// `make test-arm64` runs this one: a Create, an Update and a Delete.
 #[test]
 fn several_databases_and_one_that_is_left() {
     let stage = Stage::new();
