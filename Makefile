@@ -25,7 +25,8 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv ## watch the real thing on a local AWS (KEEP=1 leaves it running)
+demo: .venv ## watch an install, an update, a mistake and a removal on a local AWS (KEEP=1 leaves it running)
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/python demo/demo.py $(if $(KEEP),--keep)
 
 test: ## every test, against a throwaway PostgreSQL over TLS
@@ -33,9 +34,9 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 	$(WITH_POSTGRES) -- cargo test $(FEATURES)
 	$(MAKE) test-deployment
 
-test-deployment: .venv ## deploy template.yaml to the local AWS and check what comes of it
-	cargo build $(FEATURES)
-	$(DEMO)/python demo/demo.py --check --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
+test-deployment: .venv ## template.yaml on a local AWS: stacks, permissions, pipelines, the failure destination
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
+	$(DEMO)/pytest tests/deployment
 
 test-versions: ## the stories on the oldest and the newest server that is claimed
 	for major in 13 18; do \
@@ -97,6 +98,6 @@ clean: ## remove everything that was built
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
 .PHONY: .venv .venv-tools
 .venv:
-	python3 demo/venv.py .venv demo/requirements.txt
+	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
-	python3 demo/venv.py .venv-tools tools/requirements.txt
+	python3 tools/prerequisites.py .venv-tools tools/requirements.txt

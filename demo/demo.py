@@ -1,468 +1,289 @@
-"""The real thing, on this machine: `make demo`.
+"""`make demo`: template.yaml in a local AWS (ministack), and a user's stack with three databases on a
+PostgreSQL server: an install, an update, a mistake, a removal.
 
-Deploys template.yaml with the binary built from this checkout to a local AWS (ministack), then a
-user's stack with three databases on a throwaway PostgreSQL: Create, Update, a mistake, Delete.
+    demo/demo.py              watch it
+    demo/demo.py --keep       stop before the removal, and leave it running (`make demo KEEP=1`)
+    demo/demo.py apply FILE   while it is left running: create or update the user's stack
 
-    demo/demo.py                watch it
-    demo/demo.py --check        the same way, plain, naming each thing that is verified
-    demo/demo.py --keep         leave it running before the Delete (`make demo KEEP=1`)
-    demo/demo.py --binary FILE  with this function, instead of building one
-    demo/demo.py apply FILE     beside a demo that was kept: create or update the user's stack
-
-Everything lives in temporary folders and on free ports, and nothing is left behind, not after
-Ctrl-C or a failure either. A result that is not the expected one ends it with exit code 1.
+Everything is in temporary folders and on free ports, and is removed at the end, after Ctrl-C and a
+failure too. The exit code is 1 where something did not go as it says here.
 """
 
 import argparse
 import contextlib
 import difflib
-import io
 import json
 import os
-import platform
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
-import zipfile
+from types import SimpleNamespace
 
-from machine import ROOT, Trouble, build, find_server, in_order, install_server, postgres
-from screen import Screen
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
 
-if not in_order(os.path.join(ROOT, "demo", "requirements.txt")):
-    sys.exit("demo: this Python lacks what demo/requirements.txt lists; `make demo` sees to it")
+import postgres  # noqa: E402
+import prerequisites  # noqa: E402
 
-import iam  # noqa: E402
-import pipeline  # noqa: E402
-import responder  # noqa: E402
-from local_aws import LocalAws  # noqa: E402
-from stacks import Stacks  # noqa: E402
+try:
+    import local_aws
+    from deployment import STACK, USER_DATABASES, Deployment, UserStack
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+except ImportError as error:
+    sys.exit(f"demo: {error.name} is missing in this Python: run `make demo`")
 
-PRODUCT = "postgres-extensions"  # the stack of template.yaml; its export is <stack>-ServiceToken
-USER = "demo"  # the user's stack
-DATABASES = ("demo1", "demo2", "demo3")
-BUCKET = "demo-artifacts"
+READING_TIME = 4  # seconds, on a terminal
 
-# What the user changes in user-stack.yaml, and when: (old text, new text).
-UPDATE = [
-    ("        pgcrypto: '1.3'\n", "        pgcrypto: '1.3'\n        pg_trgm: latest\n"),
-    ("        hstore: '1.4'\n", "        hstore: '1.7'\n"),
-]
-MISTAKE = [
-    (
-        "        earthdistance: latest\n",
-        "        earthdistance: latest\n        pgvector: any\n        postgis: '9.9'\n",
-    ),
-]
+console = Console(highlight=False)
 
 
 class Demo:
-    """One run: what is there, and what is expected of it."""
+    """What is shown, and what is expected of it."""
 
-    def __init__(self, screen, check, server, aws):
-        self.screen = screen
-        self.check = check
-        self.server = server
-        self.aws = aws
-        self.stacks = None
-        self.postgis = None
+    def __init__(self, aws, server, **attached):
+        observers = {"on_event": self.show_event, "on_record": self.show_record}
+        self.deployment = Deployment(aws, server, **attached, **observers)
+        self.before = {}  # the extensions when they were last shown
+        self.status = console.status("Waiting for CloudFormation")
 
-    def psql(self, database, *arguments):
-        """What psql prints."""
-        done = subprocess.run(
-            [os.path.join(self.server.bin, "psql"), "-X", "-d", database, *arguments],
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **self.server.libpq()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    # --- what is printed --------------------------------------------------------------------------
+
+    def explain(self, title, text, template="", edited=None):
+        """A step's title, what there is to see, the template or its edits, and time to read."""
+        self.status.stop()
+        console.print(f"\n[bold cyan]{title}\n")
+        console.print(text, soft_wrap=not console.is_terminal)
+        rows = template.splitlines()
+        if edited:
+            rows = list(difflib.unified_diff(rows, edited.splitlines(), n=2, lineterm=""))[3:]
+        for row in rows:
+            row = "..." if row.startswith("@@") else row.rstrip()
+            style = {"+": "green", "-": "red"}.get(row[:1], "")
+            console.print(Text(f"    {row}".rstrip(), style), soft_wrap=True)
+        console.print()
+        if console.is_terminal:
+            time.sleep(READING_TIME)
+        self.status.start()
+
+    def show_event(self, event):
+        """A stack event, as the CloudFormation console shows it."""
+        status = event["ResourceStatus"]
+        if event["ResourceType"].startswith("AWS::") and status.endswith("_IN_PROGRESS"):
+            if status != "UPDATE_ROLLBACK_IN_PROGRESS":
+                return
+        failed = "FAILED" in status or "ROLLBACK" in status
+        style = "red" if failed else "green" if status.endswith("_COMPLETE") else "yellow"
+        line = Text.assemble(
+            (f"  {event['Timestamp']:%H:%M:%S}  ", "dim"),
+            (f"{status:<28}  ", style),
+            f"{event['LogicalResourceId']:<28}",
+            (event["ResourceType"], "dim"),
         )
-        if done.returncode:
-            raise Trouble(f"psql {' '.join(arguments)} failed: {done.stdout.strip()}")
-        return done.stdout
+        console.print(line, soft_wrap=True)
+        reason = event.get("ResourceStatusReason")
+        if reason and status.endswith("_FAILED"):
+            if console.is_terminal:
+                console.print(Padding(Panel(Text(reason), border_style="red"), (0, 0, 0, 4)))
+            else:
+                console.print(Text(f"    {reason}"), soft_wrap=True)
 
-    def extensions(self):
-        """Of each database: name to version, as the database itself says."""
-        query = "SELECT extname, extversion FROM pg_extension ORDER BY 1"
-        return {
-            name: dict(row.split("|") for row in self.psql(name, "-Atc", query).split())
-            for name in DATABASES
-        }
+    def show_record(self, record):
+        """A line that the function logged about a database."""
+        if "database" in record:
+            line = Text(f"{'':12}{record['database']}: {record['message']}", "cyan")
+            console.print(line, soft_wrap=True)
 
     def show_extensions(self):
-        for name in DATABASES:
-            self.screen.line(f"  {name}=# \\dx", "bold")
-            self.screen.block(self.psql(name, "-P", "footer=off", "-c", "\\dx"))
+        """The extensions of each database, and what changed since they were last shown."""
+        found = self.deployment.extensions()
+        table = Table("Database", "Extension", "Version", "Change", box=None, padding=(0, 3, 0, 0))
+        for database, extensions in found.items():
+            before = self.before.get(database, {})
+            for name in sorted({*extensions, *before}):
+                old, new = before.get(name), extensions.get(name)
+                change = Text("removed", "red") if not new else Text(f"was {old}", "yellow")
+                if old in (None, new):
+                    change = Text("" if old else "installed", "green")
+                table.add_row(database, name, new or "-", change)
+                database = ""
+        console.print(Padding(table, (1, 0, 0, 2), expand=False))
+        self.before = found
+        return found
 
-    def show_extensions_in_short(self):
-        for name, found in self.extensions().items():
-            listed = ", ".join(f"{key} {version}" for key, version in found.items())
-            self.screen.line(f"  {self.screen.paint(name, 'bold')}: {listed}")
+    # --- the steps --------------------------------------------------------------------------------
 
-    def show_outputs(self):
-        self.screen.line("  Outputs of the stack", "bold")
-        for name, value in self.stacks.outputs(USER).items():
-            self.screen.line(f"    {name:<8}  {value}")
+    def prepare(self):
+        self.explain(
+            "The function",
+            f"template.yaml is deployed once for each account and region: here as the stack {STACK}, "
+            "with the function that was built from this checkout.",
+        )
+        self.deployment.create_databases(*USER_DATABASES)
+        expect(self.deployment.deploy(USER_DATABASES).status, "CREATE_COMPLETE")
+        self.stack = UserStack(self.deployment)
 
-    def expect(self, what, found, wanted):
-        """End the demo unless what was found is what was wanted."""
-        if found != wanted:
-            raise Trouble(f"{what}: expected {wanted!r}, found {found!r}")
-        if self.check:
-            self.screen.line(f"  ok  {what}")
+    def install(self):
+        template = self.stack.created
+        self.explain(
+            "1. Install",
+            "The stack of a user, demo/user-stack.yaml, lists the extensions of three databases. "
+            "This is the first:\n",
+            re.search(r"(?m)^  Demo1:\n(?: {4}.*\n)+", template).group(),
+        )
+        expect(self.stack.deploy(template).status, "CREATE_COMPLETE")
+        found = self.show_extensions()
+        expect(found["demo1"], {"pgcrypto": "1.3", "postgis": self.stack.postgis})
+        expect(found["demo2"], {"hstore": "1.4"})
+        expect(list(found["demo3"]), ["cube", "earthdistance"])
 
-    def expect_in(self, what, found, *parts):
-        """End the demo unless all parts are in what was found."""
-        for part in parts:
-            if part not in found:
-                raise Trouble(f"{what}: expected {part!r} in {found!r}")
-        if self.check:
-            self.screen.line(f"  ok  {what}")
+    def update(self):
+        template = self.stack.updated
+        self.explain(
+            "2. Update",
+            "The user adds an extension to Demo1, and names a newer version of hstore in Demo2:\n",
+            self.stack.created,
+            template,
+        )
+        expect(self.stack.deploy(template).status, "UPDATE_COMPLETE")
+        found = self.show_extensions()
+        expect(list(found["demo1"]), ["pg_trgm", "pgcrypto", "postgis"])
+        expect(found["demo2"], {"hstore": "1.7"})
 
-    def expect_end(self, outcome, wanted):
-        if outcome.status != wanted:
-            raise Trouble(f"expected {wanted}, found {outcome.status}: {' '.join(outcome.reasons)}")
-        if self.check:
-            self.screen.line(f"  ok  {wanted}")
+    def mistake(self):
+        template, before = self.stack.mistaken, self.before
+        self.explain(
+            "3. A mistake",
+            "The user adds to Demo3 what the server does not have. The update fails with a reason "
+            "that names both problems, the stack is rolled back, and no database changes:\n",
+            self.stack.updated,
+            template,
+        )
+        outcome = self.stack.deploy(template)
+        expect(outcome.status, "UPDATE_ROLLBACK_COMPLETE")
+        reason = " ".join(outcome.reasons)
+        expect([part for part in ("pgvector", "9.9") if part not in reason], [])
+        expect(self.show_extensions(), before)
 
-    def expect_extensions(self, **wanted):
-        """The extensions of each database beside plpgsql: versions, or `...` for any."""
-        for name, found in self.extensions().items():
-            del found["plpgsql"]
-            for key, version in wanted[name].items():
-                if version is ... and key in found:
-                    found[key] = ...
-            self.expect(f"the extensions of {name}", found, wanted[name])
+    def remove(self):
+        before = self.before
+        self.explain(
+            "4. Removal",
+            "The user deletes the stack. Demo3 has `RemovalPolicy: Drop`: the extensions that it "
+            "created are dropped. Demo1 and Demo2 have the default, Retain: theirs stay.",
+        )
+        expect(self.stack.delete().status, "DELETE_COMPLETE")
+        expect(self.show_extensions(), {**before, "demo3": {}})
+        self.explain("The function is removed", f"The stack {STACK} is deleted.")
+        expect(self.deployment.stacks.delete(STACK).status, "DELETE_COMPLETE")
 
+    # --- left running -----------------------------------------------------------------------------
 
-# --- preparing ------------------------------------------------------------------------------------
-
-
-def create_databases(demo):
-    version = demo.psql("postgres", "-Atc", "SHOW server_version").split()[0]
-    query = "SELECT default_version FROM pg_available_extensions WHERE name = 'postgis'"
-    demo.postgis = demo.psql("postgres", "-Atc", query).strip()
-    for name in DATABASES:
-        demo.psql("postgres", "-qc", f"CREATE DATABASE {name}")
-    demo.screen.note(
-        f"PostgreSQL {version} with PostGIS {demo.postgis} on port {demo.server.port}, TLS and "
-        f"SCRAM: {', '.join(DATABASES)}"
-    )
-
-
-def create_secrets(demo):
-    """What the owner of a database keeps in Secrets Manager; returns the ARNs."""
-    secrets = demo.aws.client("secretsmanager")
-    arns = []
-    for name in DATABASES:
-        text = {
-            "engine": "postgres",
-            "host": demo.server.host,
-            "port": demo.server.port,
-            "username": demo.server.user,
-            "password": demo.server.password,
-            "dbname": name,
+    def leave_running(self):
+        """Say how to play with it, and how to stop it."""
+        aws, server = self.deployment.aws, self.deployment.server
+        variables = {
+            **aws.environment(),
+            **server.libpq(),
+            "DEMO_FOLDER": aws.folder,
+            "DEMO_BIN": server.bin,
+            "DEMO_LOG": self.deployment.log_group(),
+            "DEMO_PARAMETERS": json.dumps(self.stack.parameters),
         }
-        created = secrets.create_secret(Name=f"demo/{name}", SecretString=json.dumps(text))
-        arns.append(created["ARN"])
-    demo.screen.note("secrets: " + ", ".join(f"demo/{name}" for name in DATABASES))
-    return arns
+        exports = [f"export {key}={shlex.quote(value)}\n" for key, value in variables.items()]
+        for name, text in (
+            ("env", "unset AWS_PROFILE AWS_DEFAULT_PROFILE\n" + "".join(exports)),
+            ("stack.yaml", self.stack.updated),
+            ("stop", f"cd /\n{server.keep()}\n{aws.keep()}\n"),
+        ):
+            with open(os.path.join(aws.folder, name), "w") as out:
+                out.write(text)
+        self.explain(
+            "It is left running",
+            "In a shell that has read `env`, aws, sam and every SDK speak to the local AWS.",
+        )
+        for what, command in (
+            ("point a shell at it", f". {aws.folder}/env"),
+            ("look into a database", "psql demo1 -c '\\dx'"),
+            ("edit the user's stack", f"${{EDITOR:-vi}} {aws.folder}/stack.yaml"),
+            ("deploy it", f"{sys.executable} {__file__} apply {aws.folder}/stack.yaml"),
+            ("stop it and remove it all", f"sh {aws.folder}/stop"),
+        ):
+            console.print(Text.assemble(f"  {what:<28}", (command, "bold")), soft_wrap=True)
 
 
-def package(demo, binary):
-    """What `sam package` does: the zipped bootstrap goes to S3, its place into the template."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o100755 << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        with open(binary, "rb") as source:
-            out.writestr(entry, source.read())
-    size = archive.tell() / 1e6
-    s3 = demo.aws.client("s3")
-    here = {"LocationConstraint": s3.meta.region_name}
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=here)
-    s3.put_object(Bucket=BUCKET, Key="bootstrap.zip", Body=archive.getvalue())
-    place = f"s3://{BUCKET}/bootstrap.zip"
-    demo.screen.note(f"code: {place}, {size:.1f} MB (a debug build; the released one has under 4)")
-    with open(os.path.join(ROOT, "template.yaml")) as source:
-        template, count = re.subn(r"(?m)^( +CodeUri:).*$", rf"\1 {place}", source.read())
-    if not count:
-        raise Trouble("template.yaml has no line `CodeUri: ...` to replace")
-    return template
+def expect(found, wanted):
+    if found != wanted:
+        raise local_aws.Failure(f"expected {wanted!r}, found {found!r}")
 
 
-# --- what there is to watch -----------------------------------------------------------------------
-
-
-def deploy_product(demo, template, secrets):
-    """Returns the function's ARN."""
-    demo.screen.title(f"Deploying the function: template.yaml, as stack `{PRODUCT}`")
-    parameters = {
-        "SecretArns": ",".join(secrets),
-        "IamDbUserArns": iam.DB_USER_ARN,
-        "Architecture": {"aarch64": "arm64"}.get(platform.machine(), "x86_64"),
-    }
-    outcome = demo.stacks.deploy(PRODUCT, template, parameters)
-    demo.expect_end(outcome, "CREATE_COMPLETE")
-    arn = demo.stacks.exports()[f"{PRODUCT}-ServiceToken"]
-    demo.screen.note(f"export {PRODUCT}-ServiceToken: {arn}")
-    function = demo.aws.client("lambda").get_function_configuration(FunctionName=arn)
-    demo.stacks.function_log = (
-        function.get("LoggingConfig", {}).get("LogGroup")
-        or f"/aws/lambda/{function['FunctionName']}"
-    )
-    return arn
-
-
-def edited(text, edits):
-    for old, new in edits:
-        if text.count(old) != 1:
-            raise Trouble(f"user-stack.yaml does not hold {old!r} exactly once")
-        text = text.replace(old, new)
-    return text
-
-
-def show_difference(demo, before, after):
-    rows = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
-    for row in list(rows)[2:]:
-        if not row.startswith("@@"):
-            style = {"+": "green", "-": "red"}.get(row[0], "dim")
-            demo.screen.line("    " + row, style)
-
-
-def create(demo, template, parameters):
-    demo.screen.title("Create: a user's stack with three databases, demo/user-stack.yaml")
-    demo.screen.block(re.search(r"(?m)^  Demo1:\n(?: {4}.*\n)+", template).group(), "dim")
-    outcome = demo.stacks.deploy(USER, template, parameters)
-    demo.expect_end(outcome, "CREATE_COMPLETE")
-    demo.show_extensions()
-    demo.show_outputs()
-    for line in (
-        'BEFORE: ["plpgsql"]',
-        f"Installing plugin postgis version {demo.postgis} ...",
-        "Installing plugin pgcrypto version 1.3 ...",
-        'AFTER: ["pgcrypto", "plpgsql", "postgis"]',
-        "Installing plugin hstore version 1.4 ...",
-    ):
-        demo.expect_in(f"the log says: {line}", outcome.messages(), line)
-    demo.expect_extensions(
-        demo1={"postgis": demo.postgis, "pgcrypto": "1.3"},
-        demo2={"hstore": "1.4"},
-        demo3={"cube": ..., "earthdistance": ...},
-    )
-    outputs = demo.stacks.outputs(USER)
-    demo.expect("!GetAtt Demo1.postgis", outputs["PostGIS"], demo.postgis)
-    demo.expect("!GetAtt Demo2.Changes", outputs["Demo2"], "created hstore 1.4")
-    demo.expect_in("cube came as a requirement", outputs["Demo3"], "(required by earthdistance)")
-
-
-def update(demo, before, after, parameters):
-    demo.screen.title("Update: demo1 gets another extension, demo2 a newer hstore")
-    show_difference(demo, before, after)
-    row = "CREATE TABLE shop (item hstore); INSERT INTO shop VALUES ('colour => red')"
-    demo.psql("demo2", "-qc", row)
-    ids = demo.stacks.physical_ids(USER)
-    outcome = demo.stacks.deploy(USER, after, parameters)
-    demo.expect_end(outcome, "UPDATE_COMPLETE")
-    demo.show_extensions()
-    demo.show_outputs()
-    demo.expect("the physical ids", demo.stacks.physical_ids(USER), ids)
-    demo.expect_extensions(
-        demo1={"postgis": demo.postgis, "pgcrypto": "1.3", "pg_trgm": ...},
-        demo2={"hstore": "1.7"},
-        demo3={"cube": ..., "earthdistance": ...},
-    )
-    outputs = demo.stacks.outputs(USER)
-    demo.expect_in("!GetAtt Demo1.Changes", outputs["Demo1"], "created pg_trgm ")
-    demo.expect("!GetAtt Demo2.Changes", outputs["Demo2"], "updated hstore 1.4 to 1.7")
-    row = demo.psql("demo2", "-Atc", "SELECT item -> 'colour' FROM shop").strip()
-    demo.expect("the data in demo2", row, "red")
-
-
-def mistake(demo, before, after, parameters):
-    demo.screen.title("A mistake: demo3 wants what the server does not have")
-    show_difference(demo, before, after)
-    untouched = demo.extensions()
-    outcome = demo.stacks.deploy(USER, after, parameters)
-    demo.show_extensions_in_short()
-    demo.expect_end(outcome, "UPDATE_ROLLBACK_COMPLETE")
-    reason = " ".join(outcome.reasons)
-    demo.expect_in("the reason names both mistakes", reason, "pgvector", "9.9")
-    demo.expect_in("the reason says what the server has", reason, demo.postgis)
-    demo.expect("the extensions of all databases", demo.extensions(), untouched)
-
-
-def secrecy(demo):
-    """Nothing that is secret is in the function's log."""
-    client = demo.aws.client("logs")
-    events = client.filter_log_events(logGroupName=demo.stacks.function_log)["events"]
-    text = "\n".join(event["message"] for event in events)
-    for what, secret in (("password", demo.server.password), ("ResponseURL", "/cfn-response/")):
-        demo.expect(f"no {what} in the function's log", secret not in text, True)
-
-
-def delete(demo):
-    demo.screen.title("Delete: the stack goes; the extensions stay (RemovalPolicy: Retain)")
-    before = demo.extensions()
-    outcome = demo.stacks.delete(USER)
-    demo.show_extensions_in_short()
-    demo.expect_end(outcome, "DELETE_COMPLETE")
-    demo.expect("the extensions of all databases", demo.extensions(), before)
-    demo.screen.title(f"Delete: stack `{PRODUCT}`")
-    demo.expect_end(demo.stacks.delete(PRODUCT), "DELETE_COMPLETE")
-
-
-def expect_nothing_left(demo):
-    for folder in (demo.aws.folder, demo.server.folder):
-        demo.expect(f"{os.path.basename(folder)} is gone", os.path.exists(folder), False)
-    for what, process in (("AWS", demo.aws.process), ("PostgreSQL", demo.server.process)):
-        alive = True
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            alive = False
-        demo.expect(f"the processes of {what} are gone", alive, False)
-
-
-# --- the whole of it ------------------------------------------------------------------------------
-
-
-def run(screen, arguments):
-    """The whole demo, from nothing to nothing."""
+def run(keep):
+    """The whole demo."""
     started = time.monotonic()
-    screen.line("The real template and binary, a local AWS, a real PostgreSQL", "bold")
-    screen.title("Preparing")
-    binaries = find_server() or install_server(screen)
-    binary = arguments.binary or build(screen)
-    with contextlib.ExitStack() as cleanup:
-        # While it cleans up, another Ctrl-C does not disturb it.
-        cleanup.callback(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
-        aws = LocalAws()
-        cleanup.callback(aws.stop)
-        with screen.slow("starting PostgreSQL"):
-            server = cleanup.enter_context(postgres.cluster(bin=binaries))
-        cleanup.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        with screen.slow("starting the local AWS (ministack)"):
-            aws.start()
-        demo = Demo(screen, arguments.check, server, aws)
-        demo.stacks = Stacks(screen, aws)
-        create_databases(demo)
-        secrets = create_secrets(demo)
-        function = deploy_product(demo, package(demo, binary), secrets)
-
-        with open(os.path.join(ROOT, "demo", "user-stack.yaml")) as source:
-            created = source.read()
-        with open(server.ca) as source:
-            parameters = {"PostGISVersion": demo.postgis, "RootCert": source.read()}
-        updated = edited(created, UPDATE)
-        create(demo, created, parameters)
-        update(demo, created, updated, parameters)
-        mistake(demo, updated, edited(updated, MISTAKE), parameters)
-        secrecy(demo)
-        if arguments.check:
-            iam.check(demo, function)
-            pipeline.check(demo, function, parameters["RootCert"])
-            responder.check(demo, function, parameters["RootCert"])
-            demo.stacks.skip_the_past(USER)
-        if arguments.keep:
-            leave_running(demo, function, updated, parameters)
+    binaries = prerequisites.server()
+    with contextlib.ExitStack() as stack:
+        with console.status("Starting PostgreSQL and a local AWS"):
+            server = stack.enter_context(postgres.cluster(bin=binaries))
+            aws = stack.enter_context(local_aws.started())
+        demo = Demo(aws, server)
+        stack.callback(demo.status.stop)
+        for step in (demo.prepare, demo.install, demo.update, demo.mistake):
+            step()
+        if keep:
+            demo.leave_running()
             return
-        delete(demo)
-        screen.line()
-    expect_nothing_left(demo)
+        demo.remove()
+    expect(local_aws.remains(aws, server), [])
     seconds = time.monotonic() - started
-    screen.line(f"It works, and nothing of it is left here ({seconds:.0f} s).", "bold", "green")
+    console.print(f"\n[bold green]All of it worked, and nothing of it is left here[/] ({seconds:.0f} s).")
 
 
-def leave_running(demo, function, template, parameters):
-    """Say how to play with it, and how to stop it."""
-    folder = demo.aws.folder
-    variables = {
-        **demo.aws.environment(),
-        **demo.server.libpq(),
-        "DEMO_FOLDER": folder,
-        "DEMO_BIN": demo.server.bin,
-        "DEMO_FUNCTION": function,
-        "DEMO_LOG": demo.stacks.function_log,
-        "DEMO_PARAMETERS": json.dumps(parameters),
-    }
-    with open(os.path.join(folder, "env"), "w") as out:
-        out.write("unset AWS_PROFILE AWS_DEFAULT_PROFILE\n")
-        out.writelines(f"export {key}={shlex.quote(value)}\n" for key, value in variables.items())
-    with open(os.path.join(folder, "stack.yaml"), "w") as out:
-        out.write(template)
-    with open(os.path.join(folder, "stop"), "w") as out:
-        out.write(f"cd /\n{demo.server.keep()}\n{demo.aws.keep()}\n")
-    script = os.path.relpath(os.path.abspath(__file__), os.getcwd())
-    python = sys.executable
-    if python.startswith(os.getcwd() + os.sep):
-        python = os.path.relpath(python, os.getcwd())
-    demo.screen.title("It is left running")
-    for what, command in (
-        ("tell this shell where", f". {folder}/env"),
-        ("look into a database", "psql demo1 -c '\\dx'"),
-        ("edit the user's stack", f"${{EDITOR:-vi}} {folder}/stack.yaml"),
-        ("deploy it", f"{python} {script} apply {folder}/stack.yaml"),
-        ("stop it and remove it all", f"sh {folder}/stop"),
-    ):
-        demo.screen.line(f"  {what:<26}  {demo.screen.paint(command, 'bold')}")
-    demo.screen.note("With those variables aws, sam and every SDK speak to the local AWS.")
-
-
-class KeptServer:
-    """The server of a demo that was left running, as its `env` tells."""
-
-    bin = os.environ.get("DEMO_BIN")
-
-    def libpq(self):
-        return {key: value for key, value in os.environ.items() if key.startswith("PG")}
-
-
-def apply(screen, path):
+def apply(path):
     """Create or update the user's stack of a demo that was left running."""
     if "DEMO_FOLDER" not in os.environ:
-        raise Trouble("this shell does not know where the demo is: `. FOLDER/env`, as it said")
-    aws = LocalAws(os.environ["DEMO_FOLDER"], os.environ["AWS_ENDPOINT_URL"])
-    demo = Demo(screen, False, KeptServer(), aws)
-    demo.stacks = Stacks(screen, aws, os.environ["DEMO_LOG"])
-    demo.stacks.skip_the_past(PRODUCT)
+        raise local_aws.Failure("no demo is known in this shell: read the `env` that the demo named")
+    aws = local_aws.LocalAws(os.environ["AWS_ENDPOINT_URL"], os.environ["DEMO_FOLDER"])
+    libpq = {key: value for key, value in os.environ.items() if key.startswith("PG")}
+    server = SimpleNamespace(bin=os.environ["DEMO_BIN"], libpq=lambda: libpq)
+    demo = Demo(aws, server, log_group=os.environ["DEMO_LOG"])
+    demo.before = demo.deployment.extensions()
     with open(path) as source:
         template = source.read()
     known = json.loads(os.environ["DEMO_PARAMETERS"])
-    wanted = {key: known[key] for key in known if re.search(rf"(?m)^  {key}:", template)}
-    outcome = demo.stacks.deploy(USER, template, wanted)
-    demo.show_extensions_in_short()
+    parameters = {key: known[key] for key in known if re.search(rf"(?m)^  {key}:", template)}
+    outcome = demo.deployment.stacks.deploy(UserStack.NAME, template, parameters)
+    demo.show_extensions()
     if "ROLLBACK" in outcome.status:
-        raise Trouble(f"the stack is in {outcome.status}")
+        raise local_aws.Failure(f"the stack is in {outcome.status}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The real thing, on this machine.")
-    parser.add_argument("--check", action="store_true", help="plain, naming what is verified")
-    parser.add_argument("--keep", action="store_true", help="leave it running before the Delete")
-    parser.add_argument("--binary", metavar="FILE", help="take this function, build none")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--keep", action="store_true", help="leave it running before the removal")
     parser.add_argument("action", nargs="?", choices=["apply"])
     parser.add_argument("file", nargs="?", help="the template to apply")
     arguments = parser.parse_args()
     if bool(arguments.action) != bool(arguments.file):
-        parser.error("`apply` wants a template's file")
-    screen = Screen(colour=not arguments.check)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda number, _: sys.exit(128 + number))
+        parser.error("`apply` needs a template's file")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         if arguments.action:
-            apply(screen, arguments.file)
+            apply(arguments.file)
         else:
-            run(screen, arguments)
-    except (Trouble, postgres.Failure) as trouble:
-        screen.line()
-        screen.line(f"demo: {trouble}", "red")
+            run(arguments.keep)
+    except (local_aws.Failure, postgres.Failure, prerequisites.Missing) as failure:
+        console.print(Text(f"\ndemo: {failure}", "red"), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        screen.line()
-        screen.line("demo: stopped, and nothing of it is left here", "yellow")
+        console.print("\n[yellow]demo: stopped; nothing of it is left here")
         sys.exit(130)
 
 

@@ -1,0 +1,118 @@
+"""The function without CloudFormation: the step of examples/github-actions.yml, and the state machine
+of examples/step-functions.yaml."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from deployment import ROOT
+
+DATABASE = "pipeline"
+
+
+def example(name):
+    with open(os.path.join(ROOT, "examples", name)) as source:
+        return source.read()
+
+
+class Run:
+    """The workflow's step for a request, as a runner of GitHub's runs it."""
+
+    def __init__(self, deployment, folder, plugins_map):
+        steps = yaml.safe_load(example("github-actions.yml"))["jobs"]["extensions"]["steps"]
+        [step] = [step for step in steps if "run" in step]
+        properties = {
+            "DBSecret": f"demo/{DATABASE}",
+            "SslRootCert": deployment.root_cert(),
+            "PluginsMap": plugins_map,
+        }
+        request = {"RequestType": "Create", "ResourceProperties": properties}
+        (folder / step["env"]["REQUEST"]).write_text(json.dumps(request))
+        summary = folder / "summary"
+        shims = os.path.join(os.path.dirname(__file__), "bin")
+        done = subprocess.run(
+            ["bash", "-e", "-c", step["run"]],
+            cwd=folder,
+            env={
+                "PATH": f"{shims}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+                "HOME": str(folder),
+                "TMPDIR": str(folder),
+                "GITHUB_STEP_SUMMARY": str(summary),
+                **deployment.aws.environment(),
+                **step["env"],
+                "FUNCTION": deployment.function,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.code, self.output = done.returncode, done.stdout
+        self.summary = summary.read_text() if summary.exists() else ""
+
+
+@pytest.fixture
+def workflow(deployment, tmp_path):
+    if not shutil.which("jq"):
+        pytest.skip("the workflow's step needs the jq command")
+    return lambda plugins_map: Run(deployment, tmp_path, plugins_map)
+
+
+def test_a_workflow_shows_what_changed(workflow):
+    run = workflow({"unaccent": "any", "hstore": "1.7"})
+    assert run.code == 0, run.output
+    assert "created unaccent " in run.output
+    assert "after: hstore 1.7" in run.output
+    assert "created unaccent " in run.summary
+
+
+def test_a_workflow_fails_with_the_reason(deployment, workflow):
+    before = deployment.extensions(DATABASE)
+    run = workflow({"pgvector": "any"})
+    assert run.code == 1, run.output
+    assert "::error " in run.output
+    assert "pgvector" in run.output
+    assert "nothing was changed" in run.output
+    assert deployment.extensions(DATABASE) == before
+
+
+@pytest.fixture
+def execute(deployment):
+    """Deploys the state machine for a version of hstore, and executes it once."""
+    client, stacks = deployment.aws.client("stepfunctions"), deployment.stacks
+
+    def execute(hstore):
+        template = example("step-functions.yaml").replace("'1.7'", f"'{hstore}'")
+        # RDS needs no SslMode: the test server's certificate has an authority of its own.
+        secret = "                  DBSecret: ${DBSecret}\n"
+        template = template.replace(secret, secret + "                  SslMode: require\n")
+        outcome = stacks.deploy("pipeline", template, {"DBSecret": f"demo/{DATABASE}"})
+        assert outcome.status == "CREATE_COMPLETE", outcome.reasons
+        machine = stacks.outputs("pipeline")["StateMachineArn"]
+        execution = client.start_execution(stateMachineArn=machine)["executionArn"]
+
+        def ended():
+            found = client.describe_execution(executionArn=execution)
+            return found["status"] != "RUNNING" and found
+
+        return deployment.aws.wait_for("the execution ends", ended)
+
+    yield execute
+    outcome = stacks.delete("pipeline")
+    assert outcome.status == "DELETE_COMPLETE", outcome.reasons
+
+
+def test_a_state_machine_outputs_what_changed(execute):
+    found = execute("1.7")
+    assert found["status"] == "SUCCEEDED", found
+    assert "created pgcrypto " in json.loads(found["output"])["Changes"]
+
+
+def test_a_state_machine_fails_with_the_reason(execute):
+    found = execute("9.9")
+    assert (found["status"], found["error"]) == ("FAILED", "Failed"), found
+    assert "9.9" in found["cause"]
+    assert "nothing was changed" in found["cause"]
