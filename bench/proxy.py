@@ -1,21 +1,21 @@
-"""The way to the database: a proxy that adds a round trip's time and counts the client's flights."""
+"""A proxy before the database: adds a round trip's time, and counts the client's round trips."""
 
 import asyncio
 import collections
 
 
-class Distance:
+class Proxy:
     """A proxy on localhost to a port there.
 
-    `flights` has one number for each connection: how often the client began to speak, the first time
-    or after it heard the server. Every byte travels for half of `round_trip` seconds; the TCP
-    handshake, which the proxy's own kernel answers, costs the first byte one more, and is no flight.
+    `round_trips` has one number for each connection: the TCP handshake, and each time that the client
+    waits for the server. Every byte travels for half of `round_trip` seconds; the TCP handshake, which
+    the proxy's own kernel answers, delays the first byte by a whole one.
     """
 
     def __init__(self, port, round_trip):
         self.upstream, self.round_trip = port, round_trip
         self.port = None
-        self.flights = []
+        self.round_trips = []
         self._servers = []
 
     async def __aenter__(self):
@@ -33,8 +33,8 @@ class Distance:
             server.close()
 
 
-class Lane:
-    """One direction: what comes in goes out a while later, in order."""
+class Direction:
+    """One direction of a connection: passes bytes on after a delay, in order."""
 
     def __init__(self, delay):
         self.delay = delay
@@ -44,7 +44,7 @@ class Lane:
         self.latest = 0.0
 
     def send(self, data, extra=0.0):
-        """Passes bytes on; None is the end of them."""
+        """Passes bytes on; None is their end."""
         self.waiting.append(data)
         if self.delay:
             self.latest = max(self.latest, self.loop.time() + self.delay + extra)
@@ -53,7 +53,7 @@ class Lane:
             self.deliver()
 
     def deliver(self):
-        """One piece has arrived."""
+        """Writes the oldest bytes that wait."""
         data = self.waiting.popleft()
         if data is None:
             self.transport.close()
@@ -64,15 +64,15 @@ class Lane:
 class Client(asyncio.Protocol):
     """The function's end of a connection."""
 
-    def __init__(self, distance):
-        self.distance = distance
-        self.number = len(distance.flights)
-        self.to_server = Lane(distance.round_trip / 2)
-        self.to_client = Lane(distance.round_trip / 2)
-        self.server_spoke = True
+    def __init__(self, proxy):
+        self.proxy = proxy
+        self.number = len(proxy.round_trips)
+        self.to_server = Direction(proxy.round_trip / 2)
+        self.to_client = Direction(proxy.round_trip / 2)
+        self.waits = False
         self.first = True
         self.opening = None
-        distance.flights.append(0)
+        proxy.round_trips.append(1)
 
     def connection_made(self, transport):
         self.to_client.transport = transport
@@ -83,16 +83,20 @@ class Client(asyncio.Protocol):
 
     async def connect(self, loop, transport):
         """Opens the server's end."""
-        server, _ = await loop.create_connection(lambda: Server(self), "127.0.0.1", self.distance.upstream)
+        server, _ = await loop.create_connection(lambda: Server(self), "127.0.0.1", self.proxy.upstream)
         self.to_server.transport = server
         transport.resume_reading()
 
     def data_received(self, data):
-        if self.server_spoke:
-            self.distance.flights[self.number] += 1
-            self.server_spoke = False
-        self.to_server.send(data, self.distance.round_trip if self.first else 0.0)
+        self.waits = True
+        self.to_server.send(data, self.proxy.round_trip if self.first else 0.0)
         self.first = False
+
+    def answered(self):
+        """What the server sent has arrived: where the client waited for it, that was a round trip."""
+        if self.waits:
+            self.proxy.round_trips[self.number] += 1
+            self.waits = False
 
     def connection_lost(self, _):
         if self.to_server.transport:
@@ -107,13 +111,8 @@ class Server(asyncio.Protocol):
 
     def data_received(self, data):
         self.client.to_client.send(data)
-        # Counts as heard when it has arrived.
         loop, delay = asyncio.get_running_loop(), self.client.to_client.delay
-        loop.call_later(delay, self.heard)
-
-    def heard(self):
-        """The client has the server's words."""
-        self.client.server_spoke = True
+        loop.call_later(delay, self.client.answered)
 
     def connection_lost(self, _):
         self.client.to_client.send(None)
