@@ -34,10 +34,11 @@ class Proxy:
 
 
 class Direction:
-    """One direction of a connection: passes bytes on after a delay, in order."""
+    """One direction of a connection: passes bytes on after a delay, in order. Calls `arrived` when
+    some reach the other end."""
 
-    def __init__(self, delay):
-        self.delay = delay
+    def __init__(self, delay, arrived):
+        self.delay, self.arrived = delay, arrived
         self.transport = None
         self.waiting = collections.deque()
         self.loop = asyncio.get_running_loop()
@@ -58,6 +59,7 @@ class Direction:
         if data is None:
             self.transport.close()
         else:
+            self.arrived()
             self.transport.write(data)
 
 
@@ -67,8 +69,8 @@ class Client(asyncio.Protocol):
     def __init__(self, proxy):
         self.proxy = proxy
         self.number = len(proxy.round_trips)
-        self.to_server = Direction(proxy.round_trip / 2)
-        self.to_client = Direction(proxy.round_trip / 2)
+        self.to_server = Direction(proxy.round_trip / 2, lambda: None)
+        self.to_client = Direction(proxy.round_trip / 2, self.reply_arrived)
         self.waits = False
         self.first = True
         self.opening = None
@@ -92,8 +94,8 @@ class Client(asyncio.Protocol):
         self.to_server.send(data, self.proxy.round_trip if self.first else 0.0)
         self.first = False
 
-    def answered(self):
-        """What the server sent has arrived: where the client waited for it, that was a round trip."""
+    def reply_arrived(self):
+        """Counts a round trip where the client waited for this."""
         if self.waits:
             self.proxy.round_trips[self.number] += 1
             self.waits = False
@@ -111,8 +113,6 @@ class Server(asyncio.Protocol):
 
     def data_received(self, data):
         self.client.to_client.send(data)
-        loop, delay = asyncio.get_running_loop(), self.client.to_client.delay
-        loop.call_later(delay, self.client.answered)
 
     def connection_lost(self, _):
         self.client.to_client.send(None)
