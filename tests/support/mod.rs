@@ -5,7 +5,6 @@
 //! - [`secrets`]: Secrets Manager.
 //! - [`sink`]: the `ResponseURL`.
 //! - [`database`]: the real PostgreSQL, one database per test.
-//! - [`private`]: a PostgreSQL of one test's own: for stories about everything that is on a server.
 //! - [`cluster`]: the same, which can be killed and started again.
 //! - [`gate`]: RDS's door for IAM tokens, before the real PostgreSQL.
 //! - [`token`]: what AWS checks of such a token.
@@ -27,18 +26,17 @@
 pub mod answer;
 pub mod cluster;
 pub mod database;
+pub mod function;
 pub mod gate;
 pub mod hole;
-pub mod lambda;
-pub mod private;
+pub mod http_server;
 pub mod proxy;
 pub mod resource;
+pub mod response_bucket;
 pub mod rogue;
-pub mod sandbox;
+pub mod runtime_api;
 pub mod secrets;
 pub mod several;
-pub mod sink;
 pub mod stage;
 pub mod token;
 pub mod trouble;
-pub mod wire;

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
-use super::wire::{Reply, Request, Server};
+use super::http_server::{HttpServer, Reply, Request};
 
 /// The account's secrets.
 pub struct SecretsManager {
-    server: Server,
+    server: HttpServer,
     state: Arc<Mutex<State>>,
 }
 
@@ -47,7 +47,7 @@ impl SecretsManager {
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let server = Server::start(move |request| shared.lock().unwrap().answer(&request));
+        let server = HttpServer::start(move |request| shared.lock().unwrap().answer(&request));
         Self { server, state }
     }
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, messages};
 use super::database::Database;
-use super::lambda::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::function::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::response_bucket::ResponseBucket;
 use super::secrets::SecretsManager;
-use super::sink::Sink;
 
 /// The ARN of the secret with the credentials.
 pub const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/db-AbCdEf";
@@ -33,7 +33,7 @@ pub struct Stage {
     /// The account's secrets; [`SECRET`] is among them.
     pub secrets: SecretsManager,
     /// Where the answers go.
-    pub sink: Sink,
+    pub bucket: ResponseBucket,
     /// The function.
     pub function: Function,
     planted: Mutex<Vec<String>>,
@@ -61,7 +61,7 @@ impl Stage {
         let stage = Self {
             database,
             secrets,
-            sink: Sink::start(),
+            bucket: ResponseBucket::start(),
             function,
             map: String::new(),
             time: Duration::from_mins(2),
@@ -189,13 +189,13 @@ impl Stage {
     /// Delivers an event once, to a function of the test's choice.
     #[track_caller]
     pub fn deliver_to(&self, function: &Function, event: &Value) -> Answer {
-        let url = self.sink.url();
+        let url = self.bucket.url();
         let mut event = event.clone();
         event["ResponseURL"] = json!(url.url);
         let before = function.output().len();
         let text = event.to_string().replace("\"MAP\"", &self.map);
         let outcome = function.invoke(text.as_bytes(), self.time);
-        let puts = self.sink.puts();
+        let puts = self.bucket.puts();
         let mine: Vec<_> = puts.iter().filter(|put| put.target.contains(&url.signature)).collect();
         for put in &mine {
             assert_eq!(put.body, mine[0].body, "a retry tells the same");

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::lambda::{SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::function::{SECRET_ACCESS_KEY, SESSION_TOKEN};
 
 /// What a token must have been signed for, and with.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::cluster::{Admin, Cluster};
-use super::database::{Database, server};
+use super::cluster::Cluster;
+use super::database::{Database, Session, server};
 use super::proxy::Proxy;
 use super::stage::{SECRET, Stage};
 
@@ -31,11 +31,11 @@ impl Trouble {
 
     /// The same with a private cluster, where the database is `postgres`.
     pub fn at(cluster: &Cluster, seconds: u64) -> Self {
-        let environment = [("PGSSLROOTCERT", cluster.place().ca.clone())];
+        let environment = [("PGSSLROOTCERT", cluster.server.ca.clone())];
         let stage = Stage::with(Database::create(), &environment).with_seconds(seconds);
-        let (proxy, time) = (Proxy::to(cluster.place().port), Duration::from_secs(seconds));
-        stage.plant(&cluster.place().password);
-        let secret = cluster.place().secret(proxy.port, "postgres");
+        let (proxy, time) = (Proxy::to(cluster.server.port), Duration::from_secs(seconds));
+        stage.plant(&cluster.server.password);
+        let secret = cluster.server.secret(proxy.port, "postgres");
         stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
         Self { stage, proxy, time }
     }
@@ -143,7 +143,7 @@ pub fn backends(and: &str) -> String {
 }
 
 /// The extensions of a private cluster's database, but for `plpgsql`: `cube 1.5, hstore 1.7`.
-pub fn extensions(admin: &Admin) -> String {
+pub fn extensions(admin: &Session) -> String {
     admin.value(
         "SELECT coalesce(string_agg(extname || ' ' || extversion, ', ' ORDER BY extname), '')
          FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'",

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::support::answer::Answer;
 use crate::support::database::server;
+use crate::support::function::{Function, record};
 use crate::support::gate::Gate;
 use crate::support::hole::Hole;
-use crate::support::lambda::{Function, record};
 use crate::support::stage::{SECRET, Stage};
 use crate::support::token::Expected;
 use crate::support::trouble::{port_of, through};
@@ -77,18 +77,18 @@ impl Network {
         if reaches(&self.template, "s3") {
             return (self.stage.deliver_to(&self.function, &event), By::TheFunction);
         }
-        let url = self.stage.sink.url();
+        let url = self.stage.bucket.url();
         self.stage.plant(&url.signature);
         event["ResponseURL"] = json!(through(&url.url, self.hole.port));
         let time = Duration::from_secs(8);
         let outcome = self.function.invoke(event.to_string().as_bytes(), time);
         let error = outcome.expect_err("nobody took it: a function error");
-        assert!(self.stage.sink.puts().is_empty(), "the bucket was out of reach");
+        assert!(self.stage.bucket.puts().is_empty(), "the bucket was out of reach");
         // The same URL, from where its host is in reach.
         event["ResponseURL"] = json!(url.url);
         let record = record(&event, "RetriesExhausted", &error);
         let outcome = self.responder.invoke(record.to_string().as_bytes(), time);
-        let puts = self.stage.sink.puts();
+        let puts = self.stage.bucket.puts();
         assert_eq!(puts.len(), 1);
         let sent = std::str::from_utf8(&puts[0].body).expect("UTF-8");
         assert_eq!(Some(sent), error["errorMessage"].as_str(), "the very document");
@@ -195,7 +195,7 @@ fn a_security_group_that_lets_nobody_in() {
 fn a_bucket_out_of_reach_is_named_in_the_log() {
     let (stage, hole) = hasty();
     let mut event = stage.event("Create", &json!({ "PluginsMap": { "hstore": "1.4" } }));
-    let url = stage.sink.url().url;
+    let url = stage.bucket.url().url;
     assert_ne!(port_of(&url), hole.port);
     event["ResponseURL"] = json!(through(&url, hole.port));
     let outcome = stage.function.invoke(event.to_string().as_bytes(), Duration::from_secs(6));

@@ -6,7 +6,6 @@ use std::fs;
 use crate::support::answer::Answer;
 use crate::support::cluster::Cluster;
 use crate::support::database::Database;
-use crate::support::private;
 use crate::support::resource::Resource;
 use crate::support::stage::{SECRET, Stage};
 use serde_json::{Value, json};
@@ -88,10 +87,10 @@ fn of_what_others_own_the_server_decides() {
 
 /// A server that runs statements about some extensions as its first superuser, who then owns them:
 /// so does RDS for members of `rds_superuser`.
-fn elevating(extensions: &str) -> Option<(private::Cluster, Stage)> {
+fn elevating(extensions: &str) -> Option<(Cluster, Stage)> {
     let listed = format!("extwlist.extensions={extensions}");
     let settings = ["session_preload_libraries=pgextwlist", &listed];
-    let cluster = private::Cluster::of_library("pgextwlist", &settings)?;
+    let cluster = Cluster::of_library("pgextwlist", &settings)?;
     let database = Database::at(cluster.server, "app");
     let roots = database.server.ca.clone();
     Some((cluster, Stage::with(database, &[("PGSSLROOTCERT", roots)])))
@@ -136,7 +135,7 @@ fn what_a_list_of_the_servers_lets_anybody_create() {
 #[test]
 fn a_role_that_may_not_see_the_settings_of_pg_cron() {
     let settings = ["shared_preload_libraries=pg_cron", "cron.database_name=postgres"];
-    let Some(cluster) = private::Cluster::of_library("pg_cron", &settings) else { return };
+    let Some(cluster) = Cluster::of_library("pg_cron", &settings) else { return };
     let database = Database::at(cluster.server, "app");
     let roots = database.server.ca.clone();
     let stage = Stage::with(database, &[("PGSSLROOTCERT", roots)]);
@@ -171,14 +170,14 @@ fn the_one_database_of_pg_cron() {
 fn a_reader() {
     let mut cluster = Cluster::start(&["wal_level=replica"]);
     let folder = {
-        let admin = cluster.place().connect("postgres");
-        admin.query("CREATE EXTENSION hstore VERSION '1.7'").expect("an extension");
+        let admin = cluster.server.connect("postgres");
+        admin.query("CREATE EXTENSION hstore VERSION '1.7'");
         admin.value("SHOW data_directory")
     };
     cluster.stop();
     fs::write(format!("{folder}/standby.signal"), "").expect("a file");
     cluster.restart();
-    let place = cluster.place();
+    let place = cluster.server;
     let recovery = place.connect("postgres").value("SELECT pg_is_in_recovery()");
     assert_eq!(recovery, "t", "a standby");
     let stage = Stage::with(Database::create(), &[("PGSSLROOTCERT", place.ca.clone())]);

@@ -85,7 +85,7 @@ fn a_certificate_that_has_expired() {
 #[test]
 fn a_server_without_tls() {
     let cluster = Cluster::start(&["ssl=off"]);
-    let place = cluster.place();
+    let place = cluster.server;
     let stage = Stage::new();
     stage.plant(&place.password);
     let secret = place.secret(place.port, "postgres");

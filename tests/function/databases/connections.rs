@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Session, quoted};
-use crate::support::private::Cluster;
 use crate::support::several::{LOCK, create, names, with_others};
 use crate::support::stage::Stage;
 use crate::support::trouble::eventually;
@@ -79,7 +79,7 @@ fn make_many(admin: &Session, count: usize) {
 
 #[test]
 fn many_databases_within_one_budget() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(&[]);
     let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
     let count = many();
     let start = Instant::now();

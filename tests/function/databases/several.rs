@@ -1,8 +1,8 @@
 //! Several databases in one request: planned together, applied a few at a time. Every event is
 //! sent twice.
 
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, unique};
-use crate::support::private::Cluster;
 use crate::support::several::{LOCK, create, names, with_others};
 use crate::support::stage::Stage;
 use serde_json::json;
@@ -69,7 +69,7 @@ fn names_of_every_kind() {
 
 #[test]
 fn every_database_but_the_templates_and_the_closed() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(&[]);
     let stage = Stage::with(Database::at(cluster.server, "app"), &[]);
     let others = ["Audit, too", "rdsadmin", "closed", "model"]
         .map(|name| Database::at(cluster.server, name));
@@ -110,7 +110,7 @@ fn every_database_but_the_templates_and_the_closed() {
 
 #[test]
 fn of_every_database_the_one_that_stands_in_the_way_is_named_first() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(&[]);
     let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(14);
     let theirs = Database::at(cluster.server, "theirs");
     theirs.query(LOCK);

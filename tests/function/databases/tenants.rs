@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Session};
-use crate::support::private::Cluster;
 use crate::support::resource::Resource;
 use crate::support::several::LOCK;
 use crate::support::stage::{SECRET, Stage};
@@ -31,7 +31,7 @@ struct Shared {
 
 impl Shared {
     fn new() -> Self {
-        let cluster = Cluster::start();
+        let cluster = Cluster::start(&[]);
         let stage = Stage::with(Database::at(cluster.server, "app"), &[]);
         let his = Database::at(cluster.server, "his");
         his.role_called("tenant", "of the tenant", "");

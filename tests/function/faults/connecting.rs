@@ -79,17 +79,17 @@ fn a_slow_network() {
 fn shutting_down_refused_and_up_again() {
     let mut cluster = Cluster::start(&[]);
     let trouble = Trouble::at(&cluster, 60);
-    let last = cluster.place().connect("postgres");
+    let last = cluster.server.connect("postgres");
     cluster.stop();
     let answer = trouble.create_while(|| {
         trouble.until_logged("SQLSTATE 57P03");
         // The proxy then has nobody to lead to, and closes what comes in.
         drop(last);
         cluster.restart();
-        trouble.proxy.lead_to(cluster.place().port);
+        trouble.proxy.lead_to(cluster.server.port);
     });
     answer.succeeded();
-    assert_eq!(extensions(&cluster.place().connect("postgres")), "hstore 1.7");
+    assert_eq!(extensions(&cluster.server.connect("postgres")), "hstore 1.7");
 }
 
 #[test]
@@ -98,26 +98,26 @@ fn killed_and_still_recovering() {
     let archive = "restore_command=while test -e hold; do sleep 0.05; done; false";
     let mut cluster = Cluster::start(&["wal_level=replica", "hot_standby=off", archive]);
     let trouble = Trouble::at(&cluster, 60);
-    let data = Path::new(&cluster.place().ca).with_file_name("data");
+    let data = Path::new(&cluster.server.ca).with_file_name("data");
     cluster.kill();
     for name in ["recovery.signal", "hold"] {
         fs::write(data.join(name), "").expect("a file");
     }
     cluster.begin_to_restart();
-    trouble.proxy.lead_to(cluster.place().port);
+    trouble.proxy.lead_to(cluster.server.port);
     let answer = trouble.create_while(|| {
         trouble.until_logged("the database system is starting up");
         fs::remove_file(data.join("hold")).expect("the file");
     });
     answer.succeeded();
-    assert_eq!(extensions(&cluster.place().connect("postgres")), "hstore 1.7");
+    assert_eq!(extensions(&cluster.server.connect("postgres")), "hstore 1.7");
 }
 
 #[test]
 fn all_connections_of_the_server_are_taken() {
     let cluster = Cluster::start(&["max_connections=4", "superuser_reserved_connections=0"]);
     let trouble = Trouble::at(&cluster, 20);
-    let mut taken: Vec<_> = (0..4).map(|_| cluster.place().connect("postgres")).collect();
+    let mut taken: Vec<_> = (0..4).map(|_| cluster.server.connect("postgres")).collect();
     let answer = trouble.create_while(|| {
         trouble.until_logged("SQLSTATE 53300");
         taken.pop();

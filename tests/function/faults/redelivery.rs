@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::answer::Answer;
 use crate::support::database::server;
-use crate::support::sandbox::{Call, Sandbox};
+use crate::support::function::Function;
+use crate::support::http_server::Reply;
+use crate::support::runtime_api::Invocation;
 use crate::support::secrets::Fault;
 use crate::support::stage::SECRET;
 use crate::support::trouble::{Trouble, backends, eventually};
-use crate::support::wire::Reply;
 use serde_json::{Value, json};
 
 /// What Lambda leaves for each event.
@@ -17,7 +18,7 @@ const TIME: Duration = Duration::from_secs(20);
 /// A stage, and a function that will be killed.
 struct Scene {
     trouble: Trouble,
-    victim: Sandbox,
+    victim: Function,
     event: Value,
 }
 
@@ -26,17 +27,17 @@ impl Scene {
         let trouble = Trouble::new(TIME.as_secs());
         let victim = another(&trouble);
         let mut event = trouble.create_event();
-        event["ResponseURL"] = json!(trouble.stage.sink.url().url);
+        event["ResponseURL"] = json!(trouble.stage.bucket.url().url);
         Self { trouble, victim, event }
     }
 
     /// Hands the event to the function that will be killed.
-    fn begin(&self) -> Call {
-        self.victim.send(&self.event, TIME)
+    fn begin(&self) -> Invocation {
+        self.victim.send(self.event.to_string().as_bytes(), TIME)
     }
 
     fn puts(&self) -> usize {
-        self.trouble.stage.sink.puts().len()
+        self.trouble.stage.bucket.puts().len()
     }
 
     /// Kills the function; Lambda then delivers the same event to another one.
@@ -100,7 +101,7 @@ fn killed_while_the_server_committed() {
 #[test]
 fn killed_between_the_commit_and_the_answer() {
     let scene = Scene::new();
-    scene.trouble.stage.sink.fail([Reply::Hang]);
+    scene.trouble.stage.bucket.fail([Reply::Hang]);
     scene.begin();
     eventually(|| scene.puts() == 1);
     scene.kill_and_replay("false");
@@ -123,8 +124,8 @@ fn killed_in_an_update_of_many() {
     let map = json!({ "citext": "1.6", "hstore": "1.7", "earthdistance": "" });
     let mut event = scene.trouble.event("Update", &map);
     event["PhysicalResourceId"] = json!("Extensions-01234567");
-    event["ResponseURL"] = json!(stage.sink.url().url);
-    scene.victim.send(&event, TIME);
+    event["ResponseURL"] = json!(stage.bucket.url().url);
+    scene.victim.send(event.to_string().as_bytes(), TIME);
     scene.trouble.until_creating();
     scene.victim.kill();
     // The server goes on for nobody; whoever waits for it waits no longer than the lock lasts.
@@ -183,18 +184,21 @@ fn an_invented_id_on_an_update() {
 
 #[test]
 fn an_event_that_comes_too_late() {
-    let mut scene = Scene::new();
-    for milliseconds in [0, 20, 300] {
-        let before = scene.puts();
-        scene.event["ResponseURL"] = json!(scene.trouble.stage.sink.url().url);
-        scene.victim.send(&scene.event, Duration::from_millis(milliseconds));
-        std::thread::sleep(Duration::from_millis(700));
-        assert!(scene.puts() - before <= 1, "nobody answers twice");
-        assert!(!scene.victim.ended(), "it goes on");
-    }
-    scene.event["ResponseURL"] = json!(scene.trouble.stage.sink.url().url);
+    let scene = Scene::new();
+    let bucket = &scene.trouble.stage.bucket;
+    let urls = [0, 20, 300].map(|milliseconds| {
+        let url = bucket.url();
+        let mut event = scene.event.clone();
+        event["ResponseURL"] = json!(url.url);
+        scene.victim.send(event.to_string().as_bytes(), Duration::from_millis(milliseconds));
+        url
+    });
+    // The function takes one event after the other: with this response it is done with the others.
     let call = scene.begin();
     assert_eq!(scene.victim.result(&call), Some(Ok(Value::Null)), "the next one is answered");
+    for url in urls {
+        assert!(bucket.accepted(&url).len() <= 1, "no second response");
+    }
     scene.kill_and_replay("false");
 }
 
@@ -202,26 +206,27 @@ fn an_event_that_comes_too_late() {
 fn a_processor_that_is_taken_away() {
     let scene = Scene::new();
     scene.trouble.stage.refuse("hstore", "PERFORM pg_sleep(600)");
-    let call = scene.victim.send(&scene.event, Duration::from_secs(8));
+    let call = scene.victim.send(scene.event.to_string().as_bytes(), Duration::from_secs(8));
     let stage = &scene.trouble.stage;
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
         AND datname = current_database()";
     eventually(|| stage.database.value(sleeping) == "1");
-    scene.victim.freeze();
-    // Back when the work is overdue.
-    let left = call.deadline.saturating_duration_since(Instant::now());
-    std::thread::sleep(left.saturating_sub(Duration::from_millis(1500)));
-    scene.victim.thaw();
+    scene.victim.pause();
+    // Half of the time is for work: resumed when that is over.
+    let deadline = call.deadline().expect("an event that was taken");
+    let left = deadline.saturating_duration_since(Instant::now());
+    std::thread::sleep(left.saturating_sub(Duration::from_millis(3500)));
+    scene.victim.resume();
     assert_eq!(scene.victim.result(&call), Some(Ok(Value::Null)));
-    let puts = stage.sink.puts();
+    let puts = stage.bucket.puts();
     assert_eq!(puts.len(), 1, "one response");
     Answer::read(&scene.event, &puts[0].body, Ok(Value::Null)).failed(&["time ran out"]);
     assert_eq!(stage.database.installed(), "");
 }
 
 /// A function that can be killed.
-fn another(trouble: &Trouble) -> Sandbox {
-    Sandbox::start(&[
+fn another(trouble: &Trouble) -> Function {
+    Function::start(&[
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", trouble.stage.secrets.url()),
         ("PGSSLROOTCERT", server().ca.clone()),
     ])

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::lambda::Function;
+use crate::support::function::Function;
+use crate::support::http_server::{HttpServer, Reply};
 use crate::support::proxy::{Proxy, Way};
 use crate::support::secrets::Fault;
 use crate::support::stage::{SECRET, Stage};
 use crate::support::trouble::{eventually, port_of, through};
-use crate::support::wire::{Reply, Server};
 use serde_json::{Value, json};
 
 /// A Create of `hstore` 1.7.
@@ -17,7 +17,7 @@ fn create(stage: &Stage) -> Value {
 
 /// Creates it, with a bad network before the bucket; the result of the function.
 fn create_through(stage: &Stage, proxy: &Proxy, seconds: u64) -> Result<Value, Value> {
-    let url = stage.sink.url();
+    let url = stage.bucket.url();
     stage.plant(&url.signature);
     let mut event = create(stage);
     event["ResponseURL"] = json!(through(&url.url, proxy.port));
@@ -30,7 +30,7 @@ fn create_through(stage: &Stage, proxy: &Proxy, seconds: u64) -> Result<Value, V
 
 /// Where the bucket is.
 fn bucket(stage: &Stage) -> u16 {
-    port_of(&stage.sink.url().url)
+    port_of(&stage.bucket.url().url)
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn the_bucket_resets_and_then_takes_it() {
     proxy.next([Way::Reset; 3]);
     let outcome = create_through(&stage, &proxy, 20);
     assert_eq!(outcome, Ok(Value::Null));
-    assert_eq!(stage.sink.puts().len(), 1, "it came through once");
+    assert_eq!(stage.bucket.puts().len(), 1, "it came through once");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn the_bucket_answers_byte_by_byte() {
     proxy.usual(Way::Slow(1, Duration::from_millis(10)));
     let outcome = create_through(&stage, &proxy, 20);
     assert_eq!(outcome, Ok(Value::Null));
-    assert_eq!(stage.sink.puts().len(), 1);
+    assert_eq!(stage.bucket.puts().len(), 1);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn the_bucket_cannot_be_reached_at_first() {
         proxy.open();
         assert_eq!(creating.join().expect("an outcome"), Ok(Value::Null));
     });
-    assert_eq!(stage.sink.puts().len(), 1);
+    assert_eq!(stage.bucket.puts().len(), 1);
 }
 
 #[test]
@@ -89,13 +89,13 @@ fn a_redirect_is_final_and_not_followed() {
     let stage = Stage::new();
     for status in [301, 307, 308] {
         let elsewhere = Stage::new();
-        let place = elsewhere.sink.url();
+        let place = elsewhere.bucket.url();
         stage.plant(&place.signature);
         let headers = vec![("Location", place.url)];
-        stage.sink.fail([Reply::Http(status, headers, Vec::new())]);
+        stage.bucket.fail([Reply::Http(status, headers, Vec::new())]);
         let answer = stage.deliver_once(&create(&stage)).succeeded();
         assert_eq!(answer.handed_over(), answer.document);
-        assert_eq!(elsewhere.sink.puts().len(), 0, "who holds the answer may be anybody");
+        assert_eq!(elsewhere.bucket.puts().len(), 0, "who holds the answer may be anybody");
         assert!(answer.log.join("\n").contains(&status.to_string()));
     }
 }
@@ -105,10 +105,10 @@ fn a_url_that_has_expired() {
     let stage = Stage::new();
     let document = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has \
                     expired</Message><X-Amz-Expires>7200</X-Amz-Expires></Error>";
-    let before = stage.sink.puts().len();
-    stage.sink.fail([Reply::status(403, document)]);
+    let before = stage.bucket.puts().len();
+    stage.bucket.fail([Reply::status(403, document)]);
     let answer = stage.deliver_once(&create(&stage)).succeeded();
-    assert_eq!(stage.sink.puts().len() - before, 1, "asking again would not help");
+    assert_eq!(stage.bucket.puts().len() - before, 1, "asking again would not help");
     assert_eq!(answer.handed_over(), answer.document);
     let log = answer.log.join("\n");
     for word in ["403", "AccessDenied", "expired", "aws:PrincipalOrgID"] {
@@ -122,7 +122,7 @@ fn a_refusal_without_a_document_and_one_that_never_ends() {
     let endless = "x".repeat(8 << 20);
     for body in ["", "<Error><Code>s3cr3t-in-the-clear</Code></Error>", endless.as_str()] {
         stage.plant("s3cr3t-in-the-clear");
-        stage.sink.fail([Reply::status(403, body)]);
+        stage.bucket.fail([Reply::status(403, body)]);
         let answer = stage.deliver_once(&create(&stage)).succeeded();
         assert!(answer.log.join("\n").contains("no S3 error code"), "{answer:#?}");
     }
@@ -150,7 +150,7 @@ fn secrets_manager_is_out_of_reach() {
 fn secrets_manager_resets_stutters_and_talks_nonsense() {
     let stage = Stage::new();
     let proxy = Proxy::to(port_of(&stage.secrets.url()));
-    let nonsense = Server::start(|_| Reply::status(200, "<html>a captive portal</html>"));
+    let nonsense = HttpServer::start(|_| Reply::status(200, "<html>a captive portal</html>"));
     let endpoint = through(&stage.secrets.url(), proxy.port);
     let function = Function::start(&[("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint)]);
     proxy.next([Way::Reset, Way::Slow(16, Duration::from_millis(2))]);

@@ -185,12 +185,12 @@ fn a_read_only_server() {
     let mut cluster = Cluster::start(&["wal_level=replica"]);
     let trouble = Trouble::at(&cluster, 60);
     trouble.create().succeeded();
-    let data = Path::new(&cluster.place().ca).with_file_name("data");
+    let data = Path::new(&cluster.server.ca).with_file_name("data");
     cluster.kill();
     std::fs::write(data.join("standby.signal"), "").expect("a file");
     cluster.begin_to_restart();
-    trouble.proxy.lead_to(cluster.place().port);
-    let reader = cluster.place().connect("postgres");
+    trouble.proxy.lead_to(cluster.server.port);
+    let reader = cluster.server.connect("postgres");
     assert_eq!(reader.value("SELECT pg_is_in_recovery()"), "t");
     let answer = trouble.deliver(&trouble.event("Create", &json!({ "citext": "" })));
     answer.failed(&["read-only", "25006", "writer"]);

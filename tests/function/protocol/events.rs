@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::answer::Answer;
 use crate::support::database::server;
-use crate::support::sink::Sink;
+use crate::support::http_server::Reply;
+use crate::support::response_bucket::ResponseBucket;
 use crate::support::stage::Stage;
-use crate::support::wire::Reply;
 use serde_json::{Value, json};
 
 /// The map that most of these stories ask for.
@@ -109,13 +109,13 @@ fn an_event_that_is_json_is_answered_however_odd() {
         }
         for member in ["RequestType", "StackId", "RequestId", "LogicalResourceId"] {
             let mut event = create(&stage);
-            let url = stage.sink.url();
+            let url = stage.bucket.url();
             event["ResponseURL"] = json!(url.url);
             event[member] = json!("MAP");
             let text = event.to_string().replace("\"MAP\"", &odd);
             let outcome = stage.function.invoke(text.as_bytes(), Duration::from_secs(60));
             assert_eq!(outcome, Ok(Value::Null), "{member} {odd}");
-            let puts = stage.sink.puts();
+            let puts = stage.bucket.puts();
             let put = puts.last().expect("an answer");
             assert!(put.target.contains(&url.signature), "{member} {odd}");
         }
@@ -145,28 +145,28 @@ fn the_answer_is_sent_again_until_it_is_taken() {
         vec![Reply::Cut, busy(), Reply::status(500, "")],
         vec![Reply::Hang],
     ] {
-        let (before, attempts) = (stage.sink.puts().len(), faults.len() + 1);
-        stage.sink.fail(faults);
+        let (before, attempts) = (stage.bucket.puts().len(), faults.len() + 1);
+        stage.bucket.fail(faults);
         let answer = stage.deliver_once(&create(&stage)).succeeded();
-        assert_eq!(stage.sink.puts().len() - before, attempts);
+        assert_eq!(stage.bucket.puts().len() - before, attempts);
         assert_eq!(answer.outcome, Ok(Value::Null));
     }
-    let before = stage.sink.puts().len();
+    let before = stage.bucket.puts().len();
     stage.deliver_once(&create(&stage)).succeeded();
-    assert_eq!(stage.sink.puts().len() - before, 1, "exactly one where all is well");
+    assert_eq!(stage.bucket.puts().len() - before, 1, "exactly one where all is well");
 }
 
 #[test]
 fn a_refusal_is_final_and_the_function_fails() {
     let stage = Stage::new();
     for status in [403, 400, 404] {
-        let before = stage.sink.puts().len();
-        stage.sink.fail([Reply::status(
+        let before = stage.bucket.puts().len();
+        stage.bucket.fail([Reply::status(
             status,
             "<?xml?><Error><Code>AccessDenied</Code><HostId>x</HostId></Error>",
         )]);
         let answer = stage.deliver_once(&create(&stage)).succeeded();
-        assert_eq!(stage.sink.puts().len() - before, 1);
+        assert_eq!(stage.bucket.puts().len() - before, 1);
         assert_eq!(answer.handed_over(), answer.document);
         let log = answer.log.join("\n");
         assert!(log.contains("AccessDenied") && log.contains(&status.to_string()), "{log}");
@@ -176,7 +176,7 @@ fn a_refusal_is_final_and_the_function_fails() {
 #[test]
 fn an_answer_that_nobody_takes_is_handed_to_lambda() {
     let stage = Stage::new().with_seconds(6);
-    stage.sink.fail((0..100).map(|_| Reply::status(503, "")));
+    stage.bucket.fail((0..100).map(|_| Reply::status(503, "")));
     let answer = stage.deliver_once(&create(&stage)).succeeded();
     assert_eq!(answer.handed_over(), answer.document);
     assert_eq!(stage.database.installed(), "hstore 1.7");
@@ -185,7 +185,7 @@ fn an_answer_that_nobody_takes_is_handed_to_lambda() {
 #[test]
 fn an_answer_that_has_nowhere_to_go() {
     let stage = Stage::new().with_seconds(4);
-    let gone = format!("http://127.0.0.1:1/{}", Sink::start().url().target);
+    let gone = format!("http://127.0.0.1:1/{}", ResponseBucket::start().url().target);
     for url in [
         gone.as_str(),
         "http://192.0.2.1/answer?X-Amz-Signature=5ecre7ab1e",
@@ -234,7 +234,7 @@ fn a_direct_invocation_returns_the_document() {
     for shapeless in [json!(null), json!([]), json!("Create"), json!(7)] {
         stage.invoke(&shapeless).failed(&["RequestType"]);
     }
-    assert_eq!(stage.sink.puts().len(), 0);
+    assert_eq!(stage.bucket.puts().len(), 0);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_secrets_manager_that_says_nothing() {
 #[test]
 fn a_server_that_says_nothing() {
     let stage = Stage::new().with_seconds(4);
-    let silent = crate::support::wire::Server::start(|_| Reply::Hang);
+    let silent = crate::support::http_server::HttpServer::start(|_| Reply::Hang);
     let properties = json!({ "PluginsMap": hstore(), "Port": silent.port.to_string() });
     stage.create_with(&properties).failed(&["waiting", "security group"]);
 }

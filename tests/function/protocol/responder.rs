@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::support::answer::Answer;
-use crate::support::lambda::{Function, Outcome, record};
+use crate::support::function::{Function, record};
+use crate::support::http_server::Reply;
 use crate::support::proxy::Proxy;
+use crate::support::runtime_api::Outcome;
 use crate::support::stage::Stage;
 use crate::support::trouble::{port_of, through};
-use crate::support::wire::Reply;
 use serde_json::{Value, json};
 
 /// What Lambda leaves it.
@@ -28,7 +29,7 @@ impl Second {
     /// An event of `CloudFormation`'s, with a URL of its own.
     fn event(&self, kind: &str) -> Value {
         let mut event = self.stage.event(kind, &json!({ "PluginsMap": { "hstore": "1.7" } }));
-        let url = self.stage.sink.url();
+        let url = self.stage.bucket.url();
         self.stage.plant(&url.signature);
         event["ResponseURL"] = json!(url.url);
         event
@@ -36,9 +37,9 @@ impl Second {
 
     /// The document of the one PUT that a record leads to, as it came.
     fn put_after(&self, record: &str) -> (Vec<u8>, Outcome) {
-        let before = self.stage.sink.puts().len();
+        let before = self.stage.bucket.puts().len();
         let outcome = self.function.invoke(record.as_bytes(), TIME);
-        let puts = self.stage.sink.puts();
+        let puts = self.stage.bucket.puts();
         assert_eq!(puts.len() - before, 1, "{outcome:?}");
         (puts[before].body.clone(), outcome)
     }
@@ -212,7 +213,7 @@ fn a_record_that_is_not_ours_is_refused() {
         let said = format!("{error}{}", second.function.output());
         assert!(!said.contains("5ecre7ab1e"), "{said}");
     }
-    assert_eq!(second.stage.sink.puts().len(), 0, "nobody was told anything");
+    assert_eq!(second.stage.bucket.puts().len(), 0, "nobody was told anything");
 }
 
 #[test]
@@ -221,13 +222,13 @@ fn the_second_function_tries_again_too() {
     let event = second.event("Create");
     let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
     let record = record(&event, "RetriesExhausted", &crash);
-    second.stage.sink.fail([Reply::status(503, ""), Reply::Cut]);
+    second.stage.bucket.fail([Reply::status(503, ""), Reply::Cut]);
     let outcome = second.function.invoke(record.to_string().as_bytes(), TIME);
     assert_eq!(outcome, Ok(Value::Null));
-    let puts = second.stage.sink.puts();
+    let puts = second.stage.bucket.puts();
     assert_eq!(puts.len(), 3);
     assert!(puts.iter().all(|put| put.body == puts[0].body), "a retry tells the same");
-    second.stage.sink.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
+    second.stage.bucket.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
     let (_, outcome) = second.put_after(&record.to_string());
     assert_eq!(outcome.expect_err("refused for good")["errorType"], "NotDelivered");
 }
@@ -248,7 +249,7 @@ fn what_the_first_function_could_not_deliver_the_second_does() {
     let record = record(&event, "RetriesExhausted", &error);
     let answer = second.answer_to(&event, &record).succeeded();
     assert_eq!(answer.data("hstore"), "1.7");
-    let puts = stage.sink.puts();
+    let puts = stage.bucket.puts();
     let sent = std::str::from_utf8(&puts[0].body).expect("UTF-8");
     assert_eq!(Some(sent), error["errorMessage"].as_str(), "the very document");
 }

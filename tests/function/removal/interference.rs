@@ -1,8 +1,8 @@
 //! Others on the same server who stand in the way of a drop. Every event is sent twice, unless it says
 //! otherwise.
 
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, server, unique};
-use crate::support::private;
 use crate::support::resource::{Resource, claims};
 use crate::support::stage::Stage;
 use crate::support::trouble::{backends, eventually};
@@ -135,7 +135,7 @@ fn a_tenant_who_calls_himself_a_clouds_superuser() {
 
 #[test]
 fn a_clouds_superuser_where_the_cloud_is() {
-    let cluster = private::Cluster::with(&["rds.extensions=hstore"]);
+    let cluster = Cluster::start(&["rds.extensions=hstore"]);
     let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
     for default in ["take()", "now()"] {
         let database = Database::at(cluster.server, &unique("app"));

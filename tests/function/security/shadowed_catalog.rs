@@ -2,8 +2,8 @@
 //! sent twice.
 
 use crate::support::answer::Answer;
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Server};
-use crate::support::private::Cluster;
 use crate::support::resource::Resource;
 use crate::support::stage::Stage;
 use serde_json::json;
@@ -30,7 +30,7 @@ struct Trapped {
 
 impl Trapped {
     fn new(superuser: bool) -> Self {
-        let cluster = Cluster::start();
+        let cluster = Cluster::start(&[]);
         let database = Database::at(cluster.server, "app");
         database.role_called(OWNER, "of the owner", "");
         database.query(&format!("ALTER DATABASE app OWNER TO {OWNER}"));
@@ -166,7 +166,7 @@ fn objects_that_shadow_the_catalog_are_never_run_as_the_owner() {
 
 #[test]
 fn an_owner_with_an_operator_stays_no_superuser() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(&[]);
     let database = Database::at(cluster.server, "app");
     database.role_called(OWNER, "of the owner", "");
     database.query(&format!("ALTER DATABASE app OWNER TO {OWNER}; SET ROLE {OWNER}"));

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::claims::event::{Deed, Id, NAMES, RESOURCES, Wish};
 use crate::claims::history::{Kind, Request, World};
 use crate::claims::truth::{Key, Snapshot};
+use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Server, server};
-use crate::support::lambda::Function;
-use crate::support::private::Cluster;
+use crate::support::function::Function;
 use crate::support::secrets::SecretsManager;
 
 /// The secrets of the two servers.
@@ -37,7 +37,7 @@ pub struct Real {
 impl Real {
     /// Empty databases.
     pub fn new() -> Self {
-        let other = Cluster::start();
+        let other = Cluster::start(&[]);
         let databases =
             [Database::create(), Database::create(), Database::at(other.server, "third")];
         let secrets = SecretsManager::start();

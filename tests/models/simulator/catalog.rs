@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+
 /// An extension that the server offers. Its scripts do next to nothing, and so take no time.
 pub struct Extension {
     /// Its name.
@@ -97,8 +99,8 @@ pub fn extension(name: &str) -> Option<&'static Extension> {
 }
 
 impl Extension {
-    /// Control file and scripts, with their names.
-    pub fn files(&self) -> Vec<(String, String)> {
+    /// Control file and scripts, as `tools/postgres.py` takes them.
+    pub fn files(&self) -> Value {
         let Self { name, default, first, .. } = self;
         let mut control = vec![format!("default_version = '{default}'")];
         if !self.requires.is_empty() {
@@ -108,18 +110,16 @@ impl Extension {
             Some(schema) => format!("schema = '{schema}'"),
             None => format!("relocatable = {}", self.relocatable),
         });
-        let control = control.join("\n") + "\n";
         let objects = format!(
-            "CREATE VIEW \"{name}_view\" AS SELECT 1 AS one;\nCREATE TYPE \"{name}_type\" AS (one int);\n"
+            "CREATE VIEW \"{name}_view\" AS SELECT 1 AS one;\nCREATE TYPE \"{name}_type\" AS (one int);"
         );
-        let mut files =
-            vec![(format!("{name}.control"), control), (format!("{name}--{first}.sql"), objects)];
+        let mut scripts = json!({ *first: objects });
         for (from, to) in self.updates {
             let broken = self.broken == Some(to);
-            let text = if broken { "SELECT 1 / 0;\n" } else { "-- nothing to do\n" };
-            files.push((format!("{name}--{from}--{to}.sql"), text.to_owned()));
+            scripts[format!("{from}--{to}")] =
+                json!(if broken { "SELECT 1 / 0;" } else { "-- nothing to do" });
         }
-        files
+        json!({ "control": control.join("\n"), "scripts": scripts })
     }
 
     /// Whether updates lead from one version to another.

@@ -6,11 +6,12 @@ use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::bucket::{Address, Fault};
 use super::event::{End, Event, record};
 use super::history::History;
 use super::world::{self, context};
 use crate::support::answer::Answer;
+use crate::support::http_server::Reply;
+use crate::support::response_bucket::ResponseUrl;
 
 /// The log stream of a function that is killed: its answers tell it.
 const KILLED: &str = "2026/01/31/[$LATEST]fedcba9876543210fedcba9876543210";
@@ -51,6 +52,27 @@ impl Manner {
             21..=23 => Self::Throttled,
             24..=25 => Self::Lost,
             _ => Self::Once,
+        }
+    }
+}
+
+/// What can happen to a PUT.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// S3's own failure: tried again.
+    Unavailable,
+    /// The connection is closed without a response: tried again.
+    Cut,
+    /// Forbidden, as by an endpoint policy or an expired URL: final.
+    Forbidden,
+}
+
+impl Fault {
+    fn reply(self) -> Reply {
+        match self {
+            Self::Unavailable => Reply::status(503, "<Error><Code>SlowDown</Code>"),
+            Self::Cut => Reply::Cut,
+            Self::Forbidden => Reply::status(403, "<Error><Code>AccessDenied</Code></Error>"),
         }
     }
 }
@@ -108,10 +130,10 @@ impl History<'_> {
                 self.killed(event, Duration::from_micros(after), true)
             }
             Manner::Throttled => {
-                let address = self.world.bucket.address(&[]);
-                let payload = event.payload(self.world, &address);
+                let url = self.world.bucket.url();
+                let payload = event.payload(self.world, &url);
                 self.check_nothing_changed(event);
-                self.respond(event, &payload, &address, &End::Throttled)
+                self.respond(event, &payload, &url, &End::Throttled)
             }
             Manner::Lost => self.lost(event),
         };
@@ -122,23 +144,23 @@ impl History<'_> {
 
     /// Delivers an event to one function, whose answer gets out in the end.
     pub fn once(&mut self, event: &Event, faults: &[Fault]) -> Heard {
-        let address = self.world.bucket.address(faults);
-        let payload = event.payload(self.world, &address);
+        let url = self.url(faults);
+        let payload = event.payload(self.world, &url);
         let result = self.run(&payload);
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(&payload, &address);
+        let answer = self.answer(&payload, &url);
         self.check(event, &answer, Author::Handler);
         Heard::of(&answer)
     }
 
     fn at_once(&mut self, event: &Event) -> Heard {
-        let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
-        let payloads = addresses.each_ref().map(|address| event.payload(self.world, address));
+        let urls = [(); 2].map(|()| self.world.bucket.url());
+        let payloads = urls.each_ref().map(|url| event.payload(self.world, url));
         let [one, two] =
             payloads.each_ref().map(|it| self.world.handler.handle(raw(it), context()));
         let results = self.world.runtime.block_on(async { tokio::join!(one, two) });
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
-        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &addresses[at]));
+        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &urls[at]));
         assert_eq!((&one.status, &one.id), (&two.status, &two.id), "two at once");
         // Whoever came second found nothing to do.
         let idle = one.data.get("Changed").is_some_and(|changed| changed == "false");
@@ -154,9 +176,8 @@ impl History<'_> {
             "{:?}, and {} deleted meanwhile: {:?}",
             event.kind, delete.id, event.template
         ));
-        let addresses = [(); 2].map(|()| self.world.bucket.address(&[]));
-        let payloads =
-            [event.payload(self.world, &addresses[0]), delete.payload(self.world, &addresses[1])];
+        let urls = [(); 2].map(|()| self.world.bucket.url());
+        let payloads = [event.payload(self.world, &urls[0]), delete.payload(self.world, &urls[1])];
         let [one, two] =
             payloads.each_ref().map(|it| self.world.handler.handle(raw(it), context()));
         let pause = Duration::from_micros(self.rng.u64(..20_000));
@@ -168,18 +189,18 @@ impl History<'_> {
             tokio::join!(one, two)
         });
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
-        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &addresses[at]));
+        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &urls[at]));
         self.check_with_delete(event, [&one, &two], delete);
     }
 
     fn without_route(&mut self, event: &Event) -> Heard {
-        let address = self.world.bucket.address(&[Fault::Forbidden]);
-        let payload = event.payload(self.world, &address);
+        let url = self.url(&[Fault::Forbidden]);
+        let payload = event.payload(self.world, &url);
         let document = undelivered(self.run(&payload));
         let end = End::Error("NotDelivered", document.clone());
         let result = self.second_run(&record(&payload, &end));
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(&payload, &address);
+        let answer = self.answer(&payload, &url);
         assert_eq!(
             answer.document.to_string(),
             serde_json::from_str::<Value>(&document).expect("a document").to_string()
@@ -189,8 +210,8 @@ impl History<'_> {
     }
 
     fn killed(&mut self, event: &Event, after: Duration, retried: bool) -> Heard {
-        let address = self.world.bucket.address(&[]);
-        let payload = event.payload(self.world, &address);
+        let url = self.world.bucket.url();
+        let payload = event.payload(self.world, &url);
         let secrets = self.world.secrets.url();
         // A runtime of its own: nothing of the function survives its end.
         let runtime = world::runtime();
@@ -201,7 +222,7 @@ impl History<'_> {
         });
         runtime.shutdown_background();
         self.world.wait_until_all_are_gone();
-        if let Some(answer) = self.answers(&payload, &address).first() {
+        if let Some(answer) = self.answers(&payload, &url).first() {
             self.check(event, answer, Author::Handler);
             return Heard::of(answer);
         }
@@ -215,7 +236,7 @@ impl History<'_> {
         assert!(result.is_ok(), "{result:?}");
         // An answer may have been on its way when the function was killed, and come before the
         // other one or after it. The first counts.
-        let answers = self.answers(&payload, &address);
+        let answers = self.answers(&payload, &url);
         let late = |answer: &&Answer| answer.reason.contains(KILLED);
         let others: Vec<_> = answers.iter().filter(|answer| !late(answer)).collect();
         assert!(others.len() == 1 && answers.len() <= 2, "{answers:?}");
@@ -224,22 +245,29 @@ impl History<'_> {
     }
 
     fn lost(&mut self, event: &Event) -> Heard {
-        let address = self.world.bucket.address(&[Fault::Forbidden, Fault::Forbidden]);
-        let payload = event.payload(self.world, &address);
+        let url = self.url(&[Fault::Forbidden, Fault::Forbidden]);
+        let payload = event.payload(self.world, &url);
         let document = undelivered(self.run(&payload));
         let answer = Answer::read(&payload, document.as_bytes(), Ok(Value::Null));
         self.check(event, &answer, Author::Handler);
         let end = End::Error("NotDelivered", document.clone());
         assert_eq!(undelivered(self.second_run(&record(&payload, &end))), document);
-        assert_eq!(self.world.bucket.puts(&address).len(), 2, "403 is final");
+        assert_eq!(self.world.bucket.puts_to(&url).len(), 2, "403 is final");
         Heard::Nothing
     }
 
+    /// A new `ResponseURL` whose first PUTs meet these faults.
+    fn url(&self, faults: &[Fault]) -> ResponseUrl {
+        let url = self.world.bucket.url();
+        self.world.bucket.fail_at(&url, faults.iter().map(|fault| fault.reply()));
+        url
+    }
+
     /// The second function answers for the first one.
-    fn respond(&mut self, event: &Event, payload: &Value, address: &Address, end: &End) -> Heard {
+    fn respond(&mut self, event: &Event, payload: &Value, url: &ResponseUrl, end: &End) -> Heard {
         let result = self.second_run(&record(payload, end));
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(payload, address);
+        let answer = self.answer(payload, url);
         self.check(event, &answer, Author::Responder);
         Heard::of(&answer)
     }
@@ -252,11 +280,11 @@ impl History<'_> {
         self.world.runtime.block_on(self.world.responder.handle(raw(record), context()))
     }
 
-    /// The one answer at an address.
-    fn answer(&self, payload: &Value, address: &Address) -> Answer {
-        let mut answers = self.answers(payload, address);
+    /// The one answer at a URL.
+    fn answer(&self, payload: &Value, url: &ResponseUrl) -> Answer {
+        let mut answers = self.answers(payload, url);
         assert_eq!(answers.len(), 1, "exactly one answer: {answers:#?}");
-        for (put, _) in self.world.bucket.puts(address) {
+        for put in self.world.bucket.puts_to(url) {
             let said: Value = serde_json::from_slice(&put.body).expect("a JSON document");
             assert_eq!(said, answers[0].document, "every attempt says the same");
         }
@@ -264,10 +292,9 @@ impl History<'_> {
     }
 
     /// The answers that the bucket took.
-    fn answers(&self, payload: &Value, address: &Address) -> Vec<Answer> {
-        let puts = self.world.bucket.puts(address).into_iter().filter(|(_, accepted)| *accepted);
-        let read = |(put, _)| Answer::of_put(payload, &put, &address.target, &Ok(Value::Null));
-        puts.map(read).collect()
+    fn answers(&self, payload: &Value, url: &ResponseUrl) -> Vec<Answer> {
+        let read = |put| Answer::of_put(payload, put, &url.target, &Ok(Value::Null));
+        self.world.bucket.accepted(url).iter().map(read).collect()
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::bucket::Address;
 use super::template::Template;
 use super::world::{Place, World};
+use crate::support::function;
+use crate::support::response_bucket::ResponseUrl;
 
 /// The resource's name in the template.
 pub const LOGICAL_ID: &str = "Extensions";
@@ -44,10 +45,10 @@ impl Event {
     }
 
     /// The event as it is sent.
-    pub fn payload(&self, world: &World, address: &Address) -> Value {
+    pub fn payload(&self, world: &World, url: &ResponseUrl) -> Value {
         let mut event = json!({
             "RequestType": format!("{:?}", self.kind),
-            "ResponseURL": address.url,
+            "ResponseURL": url.url,
             "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/app/0a1b2c3d-0000",
             "RequestId": self.request_id,
             "LogicalResourceId": LOGICAL_ID,
@@ -88,19 +89,5 @@ pub fn record(event: &Value, end: &End) -> Value {
             ("RetriesExhausted", json!({ "errorType": kind, "errorMessage": message }))
         }
     };
-    json!({
-        "version": "1.0",
-        "timestamp": "2026-01-31T12:00:00.000Z",
-        "requestContext": {
-            "requestId": "00000000-0000-4000-8000-000000000001",
-            "functionArn":
-                "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions:$LATEST",
-            "condition": condition,
-            "approximateInvokeCount": 1,
-        },
-        "requestPayload": event,
-        "responseContext":
-            { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
-        "responsePayload": response,
-    })
+    function::record(event, condition, &response)
 }

@@ -12,11 +12,9 @@
 //! - [`template`]: the properties, right and wrong.
 //! - [`event`]: what is sent.
 //! - [`catalog`]: what the servers offer, and what a database holds.
-//! - [`world`], [`bucket`], [`cluster`]: functions, secrets and servers; the `ResponseURL`; the
-//!   PostgreSQL behind it all.
+//! - [`world`], [`cluster`]: functions, secrets and servers; the PostgreSQL behind it all.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken stage is a failed test")]
 
-pub mod bucket;
 pub mod catalog;
 pub mod cloudformation;
 pub mod cluster;

@@ -19,10 +19,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
-use super::bucket::Bucket;
 use super::catalog::{CATALOG, CLAIMS, CLAIMS_SCHEMA, Catalog};
 use super::event::LOGICAL_ID;
 use crate::support::database::{Database, server};
+use crate::support::response_bucket::ResponseBucket;
 use crate::support::secrets::SecretsManager;
 
 /// The role of the simulated functions, which may come without TLS.
@@ -83,7 +83,7 @@ pub struct World {
     /// The second function.
     pub responder: Responder,
     /// Where the answers go.
-    pub bucket: Bucket,
+    pub bucket: ResponseBucket,
     /// The account's secrets.
     pub secrets: SecretsManager,
     databases: Vec<Database>,
@@ -103,7 +103,7 @@ impl World {
             runtime,
             handler,
             responder,
-            bucket: Bucket::start(),
+            bucket: ResponseBucket::start(),
             secrets,
             databases,
             ids: [Server::A, Server::B, Server::C].map(issued),
@@ -155,6 +155,7 @@ impl World {
             }
         }
         self.restore_secrets();
+        self.bucket.recover();
         self.bucket.clear();
     }
 

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::World;
-use crate::support::cluster::Admin;
+use crate::support::database::Session;
 
 /// How often it looks, and comes back.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -19,7 +19,7 @@ const SESSIONS: &str = "SELECT concat_ws(' ', pid, datname, application_name, st
 /// A session of the superuser's, which is opened again when it was lost.
 pub struct Inspector {
     database: String,
-    session: Option<Admin>,
+    session: Option<Session>,
 }
 
 impl Inspector {
@@ -35,19 +35,19 @@ impl Inspector {
         while started.elapsed() < PATIENCE {
             match self.once(world, query) {
                 Ok(values) => return values,
-                Err(error) => last = error,
+                Err(error) => last = format!("{error:?}"),
             }
             thread::sleep(PAUSE);
         }
         panic!("{}: the server does not come back for `{query}`: {last}", self.database)
     }
 
-    fn once(&mut self, world: &World, query: &str) -> Result<Vec<String>, String> {
+    fn once(&mut self, world: &World, query: &str) -> Result<Vec<String>, tokio_postgres::Error> {
         let session =
-            self.session.take().map_or_else(|| world.place().connect_once(&self.database), Ok)?;
-        let values = session.query(query)?;
+            self.session.take().map_or_else(|| world.server().try_connect(&self.database), Ok)?;
+        let rows = session.attempt(query)?;
         self.session = Some(session);
-        Ok(values)
+        Ok(rows.into_iter().map(|mut row| row.swap_remove(0)).collect())
     }
 
     /// Waits until a query has this one value.

@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on is a failed test")]
 
-mod bucket;
 mod inspector;
 mod resource;
 mod weather;
@@ -17,7 +16,8 @@ use std::thread;
 
 use self::inspector::Inspector;
 use self::worker::{Tally, Worker};
-use crate::support::cluster::{Cluster, Place};
+use crate::support::cluster::Cluster;
+use crate::support::database::Server;
 use crate::support::proxy::Proxy;
 
 /// How many functions work side by side, each for a stack and a database of its own.
@@ -26,7 +26,7 @@ const WORKERS: usize = 8;
 /// What all workers share: the server, and what leads to it.
 struct World {
     cluster: Mutex<Cluster>,
-    place: RwLock<Place>,
+    server: RwLock<&'static Server>,
     /// One for each worker.
     proxies: Vec<Proxy>,
     /// Odd while the server is down.
@@ -36,11 +36,11 @@ struct World {
 impl World {
     fn begin() -> Self {
         let cluster = Cluster::start(&["max_connections=100"]);
-        let place = cluster.place().clone();
-        let proxies = (0..WORKERS).map(|_| Proxy::to(place.port)).collect();
+        let server = cluster.server;
+        let proxies = (0..WORKERS).map(|_| Proxy::to(server.port)).collect();
         Self {
             cluster: Mutex::new(cluster),
-            place: RwLock::new(place),
+            server: RwLock::new(server),
             proxies,
             upheavals: AtomicUsize::new(0),
         }
@@ -53,16 +53,16 @@ impl World {
         cluster.kill();
         // Whoever comes now is told that it is starting up.
         cluster.begin_to_restart();
-        *self.place.write().unwrap() = cluster.place().clone();
+        *self.server.write().unwrap() = cluster.server;
         for proxy in &self.proxies {
-            proxy.lead_to(cluster.place().port);
+            proxy.lead_to(cluster.server.port);
         }
-        cluster.place().connect("postgres");
+        cluster.server.connect("postgres");
         self.upheavals.fetch_add(1, SeqCst);
     }
 
-    fn place(&self) -> Place {
-        self.place.read().unwrap().clone()
+    fn server(&self) -> &'static Server {
+        *self.server.read().unwrap()
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::support::http_server::Reply;
 use crate::support::proxy::{Moment, Way};
 use crate::support::secrets::Fault;
-use crate::support::wire::Reply;
 
 /// All that goes wrong with one event.
 #[derive(Debug, Clone, Default)]

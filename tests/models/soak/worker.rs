@@ -5,17 +5,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::World;
-use super::bucket::Bucket;
 use super::inspector::Inspector;
 use super::resource::{Catalog, Resource, expected};
 use super::weather::Weather;
 use crate::support::answer::Answer;
-use crate::support::lambda::Outcome;
+use crate::support::function::{self, Function};
 use crate::support::proxy::Proxy;
-use crate::support::sandbox::Sandbox;
+use crate::support::response_bucket::{ResponseBucket, ResponseUrl};
+use crate::support::runtime_api::Outcome;
 use crate::support::secrets::SecretsManager;
 use crate::support::stage::SECRET;
 use crate::support::trouble::eventually;
@@ -70,9 +70,9 @@ pub struct Worker<'a> {
     inspector: Inspector,
     rng: Rng,
     secrets: SecretsManager,
-    bucket: Bucket,
-    function: Sandbox,
-    second: Sandbox,
+    bucket: ResponseBucket,
+    function: Function,
+    second: Function,
     resource: Resource,
     tally: Tally,
 }
@@ -80,20 +80,20 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// A stack with a database of its own, where changes take their time.
     pub fn begin(world: &'a World, index: usize, seed: u64) -> Self {
-        let (place, proxy) = (world.place(), &world.proxies[index]);
+        let (server, proxy) = (world.server(), &world.proxies[index]);
         let database = format!("soak_{index}");
-        let admin = place.connect("postgres");
-        admin.query(&format!("CREATE DATABASE {database}")).expect("a database");
-        place.connect(&database).query(SLOW).expect("an event trigger");
+        let admin = server.connect("postgres");
+        admin.query(&format!("CREATE DATABASE {database}"));
+        server.connect(&database).query(SLOW);
         let secrets = SecretsManager::start();
-        let secret = place.secret(proxy.port, &database);
+        let secret = server.secret(proxy.port, &database);
         secrets.put(SECRET, "AWSCURRENT", secret.to_string());
         Self {
             function: start(world, &secrets),
-            second: Sandbox::start(&[("_HANDLER", "responder".to_owned())]),
+            second: Function::start(&[("_HANDLER", "responder".to_owned())]),
             rng: Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(index as u64)),
             resource: Resource::of(&database),
-            bucket: Bucket::start(),
+            bucket: ResponseBucket::start(),
             inspector: Inspector::of(&database),
             tally: Tally::default(),
             world,
@@ -124,16 +124,15 @@ impl<'a> Worker<'a> {
         }
         let before = self.catalog();
         let weather = Weather::of(&mut self.rng);
-        let target = format!("/{}/{number}?X-Amz-Signature=5ecre7", self.database);
-        let url = format!("http://127.0.0.1:{}{target}", self.bucket.port);
-        let event = self.resource.next_event(&mut self.rng, &url);
+        let url = self.bucket.url();
+        let event = self.resource.next_event(&mut self.rng, &url.url);
         let upheavals = self.world.upheavals.load(SeqCst);
         let ended = self.inspector.ask(self.world, ENDED);
         let outcome = self.deliver(&event, &weather);
         let quiet =
             || upheavals.is_multiple_of(2) && self.world.upheavals.load(SeqCst) == upheavals;
         let fair = weather.is_fair() && quiet();
-        let answer = self.answer(&event, &target, outcome);
+        let answer = self.answer(&event, &url, outcome);
         let told =
             format!("event {number} of {}: {event}\n{weather:?}\n{answer:#?}", self.database);
         // Then the catalog says what came of it. Where the network is gone nobody heard a farewell.
@@ -166,7 +165,7 @@ impl<'a> Worker<'a> {
             self.proxy.close();
         }
         let started = Instant::now();
-        let call = self.function.send(event, TIME);
+        let call = self.function.send(event.to_string().as_bytes(), TIME);
         let wait = |time: Duration| {
             thread::sleep((started + time).saturating_duration_since(Instant::now()));
         };
@@ -188,7 +187,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The one answer to an event, whoever gave it.
-    fn answer(&mut self, event: &Value, target: &str, outcome: Option<Outcome>) -> Answer {
+    fn answer(&mut self, event: &Value, url: &ResponseUrl, outcome: Option<Outcome>) -> Answer {
         let outcome = outcome.unwrap_or_else(|| {
             panic!("Lambda would have stopped it: {event}\n{}", self.function.output())
         });
@@ -197,24 +196,22 @@ impl<'a> Worker<'a> {
             error["errorMessage"].as_str().expect("the document").to_owned()
         });
         if let Err(error) = &outcome {
-            let record = json!({
-                "requestContext": { "condition": "RetriesExhausted" },
-                "requestPayload": event,
-                "responsePayload": error,
-            });
-            let call = self.second.send(&record, TIME);
+            let record = function::record(event, "RetriesExhausted", error);
+            let call = self.second.send(record.to_string().as_bytes(), TIME);
             assert_eq!(self.second.result(&call), Some(Ok(Value::Null)), "{record}");
             self.tally.by_the_second += 1;
         }
-        let puts = self.bucket.puts(target);
-        let taken: Vec<_> = puts.iter().filter(|put| put.taken).collect();
-        assert_eq!(taken.len(), 1, "one answer: {puts:?}");
-        assert!(puts.iter().all(|put| put.body == taken[0].body), "every attempt tells the same");
+        let (puts, accepted) = (self.bucket.puts(), self.bucket.accepted(url));
+        self.bucket.clear();
+        assert!(puts.iter().all(|put| put.target == url.target), "its own URL: {puts:?}");
+        assert_eq!(accepted.len(), 1, "one response: {puts:?}");
+        let body = &accepted[0].body;
+        assert!(puts.iter().all(|put| put.body == *body), "every attempt sends the same");
         if let Some(document) = handed_over {
-            assert_eq!(document.as_bytes(), taken[0].body, "the very document");
+            assert_eq!(document.as_bytes(), *body, "the very document");
         }
         self.tally.answered += 1;
-        Answer::read(event, &taken[0].body, outcome)
+        Answer::read(event, body, outcome)
     }
 
     /// Whether the answer is true.
@@ -276,10 +273,10 @@ const ENDED: &str =
     "SELECT sessions_fatal FROM pg_stat_database WHERE datname = current_database()";
 
 /// The function of one worker.
-fn start(world: &World, secrets: &SecretsManager) -> Sandbox {
-    Sandbox::start(&[
+fn start(world: &World, secrets: &SecretsManager) -> Function {
+    Function::start(&[
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
-        ("PGSSLROOTCERT", world.place().ca),
+        ("PGSSLROOTCERT", world.server().ca.clone()),
     ])
 }
 

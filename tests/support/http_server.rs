@@ -46,12 +46,12 @@ impl Reply {
 
 /// A server on a port of its own, for as long as the process lives.
 #[derive(Debug)]
-pub struct Server {
+pub struct HttpServer {
     /// Where it listens on 127.0.0.1.
     pub port: u16,
 }
 
-impl Server {
+impl HttpServer {
     /// Serves every request, each on a connection and a thread of its own.
     pub fn start(answer: impl Fn(Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

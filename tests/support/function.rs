@@ -1,38 +1,26 @@
-//! The Lambda Runtime API, and the built binary as the function that it drives.
+//! The built binary as the function: one process in Lambda's environment.
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::database;
-use super::wire::{Reply, Request, Server};
+use super::runtime_api::{Invocation, Outcome, RuntimeApi};
 
-/// How long a function may be silent past its deadline before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the process may take until it asks for its first event.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What Lambda would hand to the function, or take from it.
-struct Invocation {
-    id: String,
-    event: Vec<u8>,
-    time: Duration,
-}
-
-/// The function's result: its response, or its error.
-pub type Outcome = Result<Value, Value>;
-
-/// A running function: one process of the built binary, killed at the end.
+/// A running function, killed at the end.
 pub struct Function {
     child: Mutex<Child>,
-    invocations: Sender<Invocation>,
-    outcomes: Mutex<Receiver<Outcome>>,
+    api: RuntimeApi,
     output: File,
     errors: File,
 }
@@ -41,10 +29,7 @@ impl Function {
     /// Starts the binary in a clean environment: Lambda's variables, the test's CA, and `more`.
     /// An empty value takes a variable away.
     pub fn start(more: &[(&str, String)]) -> Self {
-        let (invocations, queue) = channel();
-        let (results, outcomes) = channel();
-        let (queue, results) = (Mutex::new(queue), Mutex::new(results));
-        let api = Server::start(move |request| serve(&request, &queue, &results));
+        let api = RuntimeApi::start();
         let mut environment = lambda_environment(api.port);
         for (name, value) in more {
             environment.insert((*name).to_owned(), value.clone());
@@ -59,33 +44,46 @@ impl Function {
             .stderr(errors.try_clone().expect("a file"))
             .spawn()
             .expect("the built binary starts");
-        Self {
-            child: Mutex::new(child),
-            invocations,
-            outcomes: Mutex::new(outcomes),
-            output,
-            errors,
+        Self { child: Mutex::new(child), api, output, errors }
+    }
+
+    /// Queues an event; `time` is what Lambda leaves the function for it.
+    pub fn send(&self, event: &[u8], time: Duration) -> Invocation {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let id = format!("00000000-0000-4000-8000-{:012}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.api.send(id, event, time)
+    }
+
+    /// Waits for the result of an invocation; `None` if it has not come when Lambda stops the
+    /// function.
+    #[track_caller]
+    pub fn result(&self, invocation: &Invocation) -> Option<Outcome> {
+        let sent = Instant::now();
+        loop {
+            if let Some(outcome) = self.api.result(invocation, Duration::from_millis(50)) {
+                return Some(outcome);
+            }
+            match invocation.deadline() {
+                Some(deadline) if Instant::now() >= deadline => return None,
+                None if sent.elapsed() > START_TIMEOUT => {
+                    panic!("the function takes no event:\n{}{}", self.output(), self.errors())
+                }
+                _ => assert!(
+                    !self.ended(),
+                    "the function has ended:\n{}{}",
+                    self.output(),
+                    self.errors()
+                ),
+            }
         }
     }
 
-    /// Invokes the function once; `time` is what is left until Lambda would stop it.
+    /// Invokes the function once; the result must come before Lambda would stop it.
+    #[track_caller]
     pub fn invoke(&self, event: &[u8], time: Duration) -> Outcome {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let id = format!("00000000-0000-4000-8000-{:012}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.invocations.send(Invocation { id, event: event.to_vec(), time }).expect("a runtime");
-        let outcomes = self.outcomes.lock().unwrap();
-        let patience = (time + PATIENCE).as_millis() / 50;
-        for _ in 0..patience {
-            match outcomes.recv_timeout(Duration::from_millis(50)) {
-                Ok(outcome) => return outcome,
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if let Some(status) = self.child.lock().unwrap().try_wait().expect("a child") {
-                panic!("the function ended with {status}:\n{}{}", self.output(), self.errors());
-            }
-        }
-        panic!("the function never answered:\n{}{}", self.output(), self.errors());
+        self.result(&self.send(event, time)).unwrap_or_else(|| {
+            panic!("no result within {time:?}:\n{}{}", self.output(), self.errors())
+        })
     }
 
     /// All that the function wrote to standard output so far.
@@ -97,14 +95,56 @@ impl Function {
     pub fn errors(&self) -> String {
         text_of(&self.errors)
     }
+
+    /// Whether the process has ended.
+    pub fn ended(&self) -> bool {
+        self.child.lock().unwrap().try_wait().expect("a child").is_some()
+    }
+
+    /// Ends it as the kernel does when memory is short.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().unwrap();
+        // It may have ended by itself.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Stops the process, all threads at once.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.pid().to_string()]).status();
+        assert!(status.expect("the command `kill`").success());
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// A number in a line of `/proc/<pid>/status`: `RssAnon` in kB, `Threads`.
+    pub fn status(&self, name: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// How many files and sockets it has open.
+    pub fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process").count()
+    }
 }
 
 impl Drop for Function {
     fn drop(&mut self) {
-        if let Ok(child) = self.child.get_mut() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }
 
@@ -174,48 +214,6 @@ pub fn record(event: &Value, condition: &str, response: &Value) -> Value {
     })
 }
 
-/// One request of the function's to the Runtime API.
-fn serve(
-    request: &Request,
-    queue: &Mutex<Receiver<Invocation>>,
-    results: &Mutex<Sender<Outcome>>,
-) -> Reply {
-    let path = request.target.trim_start_matches("/2018-06-01/runtime/");
-    let body = || {
-        serde_json::from_slice(&request.body)
-            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&request.body)))
-    };
-    let outcome = match (request.method.as_str(), path.rsplit('/').next()) {
-        ("GET", Some("next")) => {
-            let next = queue.lock().unwrap().recv();
-            return next.map_or(Reply::Cut, |invocation| next_reply(&invocation));
-        }
-        ("POST", Some("response")) => Ok(body()),
-        ("POST", Some("error")) => Err(body()),
-        _ => return Reply::status(404, "no such call"),
-    };
-    // Nobody waits any more once the test has failed.
-    let _ = results.lock().unwrap().send(outcome);
-    Reply::status(202, r#"{"status":"OK"}"#)
-}
-
-fn next_reply(invocation: &Invocation) -> Reply {
-    let deadline = SystemTime::now() + invocation.time;
-    let deadline = deadline.duration_since(UNIX_EPOCH).expect("a time after 1970").as_millis();
-    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:postgres-extensions";
-    Reply::Http(
-        200,
-        vec![
-            ("Content-Type", "application/json".to_owned()),
-            ("Lambda-Runtime-Aws-Request-Id", invocation.id.clone()),
-            ("Lambda-Runtime-Deadline-Ms", deadline.to_string()),
-            ("Lambda-Runtime-Invoked-Function-Arn", arn.to_owned()),
-            ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700".to_owned()),
-        ],
-        invocation.event.clone(),
-    )
-}
-
 /// A file without a name: what is written to it is there at once, and gone with the test.
 fn scratch_file() -> File {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -223,7 +221,7 @@ fn scratch_file() -> File {
     let path = format!("{}/{}-{count}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let file = OpenOptions::new().create(true).append(true).read(true).open(&path);
     let file = file.expect("a scratch file");
-    std::fs::remove_file(&path).expect("a scratch file");
+    fs::remove_file(&path).expect("a scratch file");
     file
 }
 
