@@ -1,5 +1,5 @@
-"""`make demo`: template.yaml in a local AWS (ministack), and a user's stack with three databases on a
-PostgreSQL server: an install, an update, a mistake, a removal.
+"""`make demo`: template.yaml in a local AWS (ministack), and a user's stack with three databases on
+a PostgreSQL server: an install, an update, a mistake, a removal.
 
     demo/demo.py              watch it
     demo/demo.py --keep       stop before the removal, and leave it running (`make demo KEEP=1`)
@@ -52,8 +52,6 @@ class Demo:
         self.before = {}  # the extensions when they were last shown
         self.status = console.status("Waiting for CloudFormation")
 
-    # --- what is printed --------------------------------------------------------------------------
-
     def explain(self, title, text, template="", edited=None):
         """A step's title, what there is to see, the template or its edits, and time to read."""
         self.status.stop()
@@ -88,10 +86,9 @@ class Demo:
         console.print(line, soft_wrap=True)
         reason = event.get("ResourceStatusReason")
         if reason and status.endswith("_FAILED"):
-            if console.is_terminal:
-                console.print(Padding(Panel(Text(reason), border_style="red"), (0, 0, 0, 4)))
-            else:
-                console.print(Text(f"    {reason}"), soft_wrap=True)
+            panel = Padding(Panel(Text(reason), border_style="red"), (0, 0, 0, 4))
+            plain = not console.is_terminal
+            console.print(Text(f"    {reason}") if plain else panel, soft_wrap=plain)
 
     def show_record(self, record):
         """A line that the function logged about a database."""
@@ -116,13 +113,11 @@ class Demo:
         self.before = found
         return found
 
-    # --- the steps --------------------------------------------------------------------------------
-
     def prepare(self):
         self.explain(
             "The function",
-            f"template.yaml is deployed once for each account and region: here as the stack {STACK}, "
-            "with the function that was built from this checkout.",
+            "template.yaml is deployed once for each account and region: here as the stack "
+            f"{STACK}, with the function that was built from this checkout.",
         )
         self.deployment.create_databases(*USER_DATABASES)
         expect(self.deployment.deploy(USER_DATABASES).status, "CREATE_COMPLETE")
@@ -182,8 +177,6 @@ class Demo:
         self.explain("The function is removed", f"The stack {STACK} is deleted.")
         expect(self.deployment.stacks.delete(STACK).status, "DELETE_COMPLETE")
 
-    # --- left running -----------------------------------------------------------------------------
-
     def leave_running(self):
         """Say how to play with it, and how to stop it."""
         aws, server = self.deployment.aws, self.deployment.server
@@ -192,7 +185,7 @@ class Demo:
             **server.libpq(),
             "DEMO_FOLDER": aws.folder,
             "DEMO_BIN": server.bin,
-            "DEMO_LOG": self.deployment.log_group(),
+            "DEMO_LOG": self.deployment.stacks.log_group,
             "DEMO_PARAMETERS": json.dumps(self.stack.parameters),
         }
         exports = [f"export {key}={shlex.quote(value)}\n" for key, value in variables.items()]
@@ -240,13 +233,13 @@ def run(keep):
         demo.remove()
     expect(local_aws.remains(aws, server), [])
     seconds = time.monotonic() - started
-    console.print(f"\n[bold green]All of it worked, and nothing of it is left here[/] ({seconds:.0f} s).")
+    console.print(f"\n[bold green]It worked, and nothing of it is left here[/] ({seconds:.0f} s).")
 
 
 def apply(path):
     """Create or update the user's stack of a demo that was left running."""
     if "DEMO_FOLDER" not in os.environ:
-        raise local_aws.Failure("no demo is known in this shell: read the `env` that the demo named")
+        raise local_aws.Failure("this shell knows no demo: read the `env` that the demo named")
     aws = local_aws.LocalAws(os.environ["AWS_ENDPOINT_URL"], os.environ["DEMO_FOLDER"])
     libpq = {key: value for key, value in os.environ.items() if key.startswith("PG")}
     server = SimpleNamespace(bin=os.environ["DEMO_BIN"], libpq=lambda: libpq)

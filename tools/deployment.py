@@ -1,4 +1,4 @@
-"""template.yaml in a local AWS, beside a PostgreSQL server: what the demo and the tests share."""
+"""What the demo and the tests share: template.yaml in a local AWS, beside a PostgreSQL server."""
 
 import functools
 import io
@@ -30,8 +30,6 @@ class Deployment:
         self.server = server
         self.function = function  # its ARN
         self.stacks = Stacks(aws, **observers)
-
-    # --- the database server ----------------------------------------------------------------------
 
     def psql(self, database, *arguments):
         """What psql prints."""
@@ -76,8 +74,6 @@ class Deployment:
         with open(self.server.ca) as source:
             return source.read()
 
-    # --- the function -----------------------------------------------------------------------------
-
     def deploy(self, databases, name=STACK):
         """Deploy template.yaml with the built function, which may read the databases' secrets."""
         parameters = {
@@ -87,16 +83,13 @@ class Deployment:
         }
         outcome = self.stacks.deploy(name, self.packaged_template, parameters)
         if outcome.status == "CREATE_COMPLETE" and name == STACK:
-            self.function = self.stacks.exports()[f"{name}-ServiceToken"]
-            self.stacks.log_group = self.log_group()
+            self.function = self.stacks.outputs(name)["ServiceToken"]
+            self.stacks.log_group = self.configuration()["LoggingConfig"]["LogGroup"]
         return outcome
 
     def configuration(self, function=None):
         aws_lambda = self.aws.client("lambda")
         return aws_lambda.get_function_configuration(FunctionName=function or self.function)
-
-    def log_group(self, function=None):
-        return self.configuration(function)["LoggingConfig"]["LogGroup"]
 
     @functools.cached_property
     def packaged_template(self):
@@ -143,9 +136,3 @@ class UserStack:
 
     def delete(self):
         return self.deployment.stacks.delete(self.NAME)
-
-    def outputs(self):
-        return self.deployment.stacks.outputs(self.NAME)
-
-    def physical_ids(self):
-        return self.deployment.stacks.physical_ids(self.NAME)

@@ -62,7 +62,7 @@ class LocalAws:
         os.mkdir(scratch)
         # The functions inherit this environment: it holds nothing of the user's.
         inherited = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
-        with open(self._log_file(), "w") as log:
+        with open(os.path.join(self.folder, "ministack.log"), "w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ministack"],
                 cwd=self.folder,
@@ -110,12 +110,9 @@ class LocalAws:
             time.sleep(0.1)
         raise Failure(f"not within {LIMIT} s: {what}; the local AWS logged:\n{self.log_tail()}")
 
-    def _log_file(self):
-        return os.path.join(self.folder, "ministack.log")
-
     def log_tail(self, lines=30):
         """The end of the emulator's own log."""
-        with open(self._log_file(), errors="replace") as log:
+        with open(os.path.join(self.folder, "ministack.log"), errors="replace") as log:
             return "".join(log.readlines()[-lines:])
 
     def client(self, service):

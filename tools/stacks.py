@@ -16,8 +16,8 @@ class Outcome:
 
 
 class Stacks:
-    """Deploys and deletes. `on_event` gets each stack event, `on_record` each line that the function
-    logged, parsed, in the order of time."""
+    """Deploys and deletes. `on_event` gets each stack event, `on_record` each parsed line that the
+    function logged, in the order of time."""
 
     def __init__(self, aws, log_group=None, on_event=None, on_record=None):
         self.aws = aws
@@ -35,15 +35,13 @@ class Stacks:
         found = self.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
 
-    def exports(self):
-        found = self.cloudformation.list_exports()["Exports"]
-        return {export["Name"]: export["Value"] for export in found}
-
     def deploy(self, name, template, parameters):
         """Create the stack, or update it where it exists; returns the Outcome."""
         exists = name in [stack["StackName"] for stack in self._describe()]
-        self._skip_the_past(name if exists else None)
         act = self.cloudformation.update_stack if exists else self.cloudformation.create_stack
+        self._new_records()  # of the past
+        if exists:
+            self._new_events(name)
         stack_id = act(
             StackName=name,
             TemplateBody=template,
@@ -52,30 +50,25 @@ class Stacks:
             ],
             Capabilities=CAPABILITIES,
         )["StackId"]
-        return self._watch(stack_id)
+        return self._watch(name, stack_id)
 
     def delete(self, name):
         """Delete the stack; returns the Outcome."""
-        self._skip_the_past(name)
+        self._new_records()
         stack_id = self._describe(StackName=name)[0]["StackId"]
         self.cloudformation.delete_stack(StackName=name)
-        return self._watch(stack_id)
+        return self._watch(name, stack_id)
 
     def _describe(self, **which):
         return self.cloudformation.describe_stacks(**which)["Stacks"]
 
-    def _skip_the_past(self, name):
-        self._records()
-        if name:
-            self._events(name)
-
-    def _watch(self, stack_id):
+    def _watch(self, name, stack_id):
         outcome = Outcome()
 
         def ended():
             # What a function logged stands before the event that its response brought about.
-            entries = [(event["Timestamp"].timestamp(), 1, event) for event in self._events(stack_id)]
-            entries += [(when, 0, record) for when, record in self._records()]
+            entries = [(one["Timestamp"].timestamp(), 1, one) for one in self._new_events(stack_id)]
+            entries += [(when, 0, record) for when, record in self._new_records()]
             for _, is_event, entry in sorted(entries, key=lambda entry: entry[:2]):
                 if not is_event:
                     outcome.messages.append(entry["message"])
@@ -85,14 +78,15 @@ class Stacks:
                 status = entry["ResourceStatus"]
                 if status.endswith("_FAILED"):
                     outcome.reasons.append(entry.get("ResourceStatusReason", ""))
-                if entry["LogicalResourceId"] == entry["StackName"] and is_final(status):
+                is_final = not status.endswith(("_IN_PROGRESS", "CREATE_FAILED", "UPDATE_FAILED"))
+                if entry["LogicalResourceId"] == name and is_final:
                     outcome.status = status
             return outcome.status
 
         self.aws.wait_for(f"the operation on {stack_id} ends", ended)
         return outcome
 
-    def _events(self, stack):
+    def _new_events(self, stack):
         """The stack's new events, the oldest first."""
         pages = self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
@@ -100,7 +94,7 @@ class Stacks:
         self.seen.update(event["EventId"] for event in new)
         return new
 
-    def _records(self):
+    def _new_records(self):
         """The function's new log lines: (seconds, the parsed line)."""
         records, places = [], {}
         for event in self.aws.log_events(self.log_group) if self.log_group else []:
@@ -114,8 +108,3 @@ class Stacks:
             with contextlib.suppress(ValueError):
                 records.append((event["timestamp"] / 1000, json.loads(event["message"])))
         return records
-
-
-def is_final(status):
-    """Whether a stack's own status is the last of its operation."""
-    return not status.endswith(("_IN_PROGRESS", "CREATE_FAILED", "UPDATE_FAILED"))

@@ -117,6 +117,6 @@ def test_a_token_with_another_signature_is_rejected(verify, token):
 
 
 def test_the_log_holds_no_token(aws, deployment, token):
-    log = aws.log_text(deployment.log_group())
+    log = aws.log_text(deployment.stacks.log_group)
     assert "28000" in log
     assert token.split("X-Amz-Signature=")[1][:64] not in log

@@ -19,33 +19,22 @@ def test_the_role_has_these_policies_and_no_others(aws, role):
     assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
 
 
-CONNECT = "rds-db:connect"
-READ = "secretsmanager:GetSecretValue"
+CONNECT, READ, NO = "rds-db:connect", "secretsmanager:GetSecretValue", "implicitDeny"
 
 
-@pytest.mark.parametrize("action, change, decision", [
-    pytest.param(CONNECT, None, "allowed", id="connect as a listed database role"),
-    pytest.param(CONNECT, ("/deployer", "/other"), "implicitDeny", id="connect as another role"),
-    pytest.param(CONNECT, ("db-EXAMPLE", "db-OTHER"), "implicitDeny", id="connect elsewhere"),
+@pytest.mark.parametrize("action, resource, change, decision", [
+    pytest.param(CONNECT, "user", None, "allowed", id="connect as a listed role"),
+    pytest.param(CONNECT, "user", ("/deployer", "/x"), NO, id="connect as another role"),
+    pytest.param(CONNECT, "user", ("db-EXAMPLE", "db-X"), NO, id="connect elsewhere"),
+    pytest.param(READ, "secret", None, "allowed", id="read a listed secret"),
+    pytest.param(READ, "secret", ("permissions", "x"), NO, id="read another secret"),
+    pytest.param("secretsmanager:PutSecretValue", "secret", None, NO, id="write a secret"),
+    pytest.param("sts:AssumeRole", "role", None, NO, id="assume a role"),
 ])  # fmt: skip
-def test_database_roles(aws, role, action, change, decision):
-    resource = IAM_USER_ARN.replace(*change) if change else IAM_USER_ARN
-    assert aws.simulate(role, action, resource) == decision
-
-
-@pytest.mark.parametrize("action, change, decision", [
-    pytest.param(READ, None, "allowed", id="read a listed secret"),
-    pytest.param(READ, ("permissions", "unlisted"), "implicitDeny", id="read another secret"),
-    pytest.param("secretsmanager:PutSecretValue", None, "implicitDeny", id="change a secret"),
-])  # fmt: skip
-def test_secrets(aws, deployment, role, action, change, decision):
-    resource = deployment.secret_arn("permissions")
-    resource = resource.replace(*change) if change else resource
-    assert aws.simulate(role, action, resource) == decision
-
-
-def test_the_role_may_assume_no_role(aws, role):
-    assert aws.simulate(role, "sts:AssumeRole", role) == "implicitDeny"
+def test_the_role_allows(aws, deployment, role, action, resource, change, decision):
+    secret = deployment.secret_arn("permissions")
+    arn = {"user": IAM_USER_ARN, "secret": secret, "role": role}[resource]
+    assert aws.simulate(role, action, arn.replace(*change) if change else arn) == decision
 
 
 def test_a_secret_that_exists_and_is_not_listed_cannot_be_read(aws, failure):

@@ -1,5 +1,5 @@
-"""The function without CloudFormation: the step of examples/github-actions.yml, and the state machine
-of examples/step-functions.yaml."""
+"""The function without CloudFormation: the step of examples/github-actions.yml, and the state
+machine of examples/step-functions.yaml."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """The failure destination, deployed: it responds where the function could not.
 
-Events go to the function as CloudFormation sends them, asynchronously, with a ResponseURL that leads
-here. Then the function is killed, frozen, refused or cut off.
+Events go to the function as CloudFormation sends them, asynchronously, with a ResponseURL that
+leads here. Then the function is killed, frozen, refused or cut off.
 """
 
 import contextlib
@@ -57,6 +57,7 @@ class Functions:
         self.logs = [one["LoggingConfig"]["LogGroup"] for one in (self.first, self.second)]
 
     def log(self, number):
+        """What the first (0) or the second function (1) logged."""
         return self.deployment.aws.log_text(self.logs[number])
 
     def invoke_settings(self, function):
@@ -95,18 +96,14 @@ class Functions:
         yield
         self.wait_for(f"the responder logs `{said}`", lambda: self.log(1).count(said) > before)
 
-    def count(self, query):
-        return int(self.deployment.psql("postgres", "-c", f"SELECT count(*) FROM {query}"))
+    def wait_for_sessions(self, what, condition, count):
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{DATABASE}' {condition}"
+        self.wait_for(what, lambda: self.deployment.psql("postgres", "-c", query) == str(count))
 
     def signal_while_waiting_for_the_lock(self, sign):
-        waiting = "pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        self.wait_for("the function waits for the lock", lambda: self.count(waiting))
+        self.wait_for_sessions("the function waits for the lock", "AND wait_event = 'advisory'", 1)
         pid, _ = self.deployment.aws.function_process(self.first["FunctionName"])
         os.kill(pid, sign)
-
-    def wait_until_disconnected(self):
-        sessions = f"pg_stat_activity WHERE datname = '{DATABASE}'"
-        self.wait_for("the function's session ends", lambda: not self.count(sessions))
 
     @contextlib.contextmanager
     def locked(self):
@@ -129,9 +126,6 @@ class Functions:
 @pytest.fixture(scope="module")
 def functions(deployment):
     return Functions(deployment)
-
-
-# --- as deployed ----------------------------------------------------------------------------------
 
 
 def test_the_record_of_a_failure_goes_to_the_responder(functions):
@@ -182,8 +176,6 @@ def test_the_responder_may_read_no_secret(aws, deployment, functions):
     assert aws.simulate(functions.second["Role"], action, secret) == "implicitDeny"
 
 
-# --- a function that dies -------------------------------------------------------------------------
-
 FAILED, FORWARDED = "answered FAILED", "delivered its document"  # the responder's log
 
 
@@ -195,7 +187,7 @@ def interrupted(functions, sign, *event, **more):
             functions.send(event[0], bucket, *event[1:], **more)
             functions.signal_while_waiting_for_the_lock(sign)
             functions.wait_for("a response", lambda: bucket.puts)
-    functions.wait_until_disconnected()
+    functions.wait_for_sessions("the function's session ends", "", 0)
     return bucket, before, functions.deployment.extensions(DATABASE)
 
 
@@ -252,9 +244,6 @@ def test_a_function_that_dies_changes_nothing(request, scenario):
     assert after == before
 
 
-# --- a function that cannot deliver its response --------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def refused(functions):
     """A Create whose response is refused (403) when the function sends it."""
@@ -292,13 +281,10 @@ def test_the_function_logs_why_its_response_was_refused(functions, refused):
     assert "AccessDenied" in functions.log(0)
 
 
-def test_the_response_to_a_delete_is_delivered_where_the_function_had_no_route(refused, unreachable):
+def test_the_response_is_delivered_where_the_function_had_no_route(refused, unreachable):
     response = unreachable.response()
     assert response["Status"] == "SUCCESS"
     assert response["PhysicalResourceId"] == refused.response()["PhysicalResourceId"]
-
-
-# --- records --------------------------------------------------------------------------------------
 
 
 def record(bucket):
@@ -333,8 +319,8 @@ def test_a_record_as_aws_documents_it_is_responded_to(recorded):
         },
         id="the record of another function",
     ),
-    pytest.param(lambda *given: {"Records": [{"body": json.dumps(given[0])}]}, id="a queue's message"),
-    pytest.param(lambda *given: {}, id="an empty object"),
+    pytest.param(lambda record, event: {"Records": [{"body": json.dumps(record)}]}, id="a message"),
+    pytest.param(lambda record, event: {}, id="an empty object"),
 ])  # fmt: skip
 def test_anything_else_is_rejected_and_nothing_is_sent(functions, invoke, payload):
     with ResponseBucket() as bucket:
@@ -342,9 +328,6 @@ def test_anything_else_is_rejected_and_nothing_is_sent(functions, invoke, payloa
         error, result = invoke(functions.responder, payload(given, given["requestPayload"]))
     assert (error, result["errorType"]) == ("Unhandled", "NotOurs")
     assert bucket.puts == []
-
-
-# --- after all of it ------------------------------------------------------------------------------
 
 
 def test_each_response_is_sent_once(killed, frozen, refused, unreachable, recorded):

@@ -12,8 +12,8 @@ class Step:
         self.reason = " ".join(outcome.reasons)
         self.extensions = stack.deployment.extensions()
         exists = outcome.status != "DELETE_COMPLETE"
-        self.outputs = stack.outputs() if exists else {}
-        self.physical_ids = stack.physical_ids() if exists else {}
+        self.outputs = stack.deployment.stacks.outputs(stack.NAME) if exists else {}
+        self.physical_ids = stack.deployment.stacks.physical_ids(stack.NAME) if exists else {}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_delete_drops_what_the_resource_created_under_drop(deleted):
 
 
 def test_the_log_holds_no_secret(stack, deleted):
-    log = stack.deployment.aws.log_text(stack.deployment.log_group())
+    log = stack.deployment.aws.log_text(stack.deployment.stacks.log_group)
     assert "AFTER: " in log
     assert stack.deployment.server.password not in log
     assert "/cfn-response/" not in log  # in ministack's ResponseURLs
