@@ -16,7 +16,7 @@ from botocore.config import Config
 
 REGION = "eu-central-1"
 ACCOUNT = "000000000000"
-LIMIT = 300  # seconds that anything here may take, on a slow machine
+LIMIT = 120  # seconds that anything here may take, on a slow machine
 
 # Ends the local AWS and its functions ($1, a process group) and removes its folder ($2) when the
 # parent has ended, for whatever reason: that closes the pipe on the standard input.
