@@ -45,6 +45,7 @@ test-versions: ## the stories on the oldest and the newest server that is claime
 	done
 
 test-arm64: ## a Create, Update and Delete by the release bootstrap for arm64, emulated elsewhere
+	@$(if $(EMULATOR),command -v $(firstword $(EMULATOR)) >/dev/null || { echo '$@: install qemu-user-static and libc6-arm64-cross' >&2; exit 1; })
 	$(MAKE) build ARCHITECTURE=arm64 BUILD=$(ARM64)
 	FUNCTION_PROGRAM='$(EMULATOR) $(ARM64)/Function/bootstrap' $(WITH_POSTGRES) -- \
 	    cargo test $(FEATURES) --test function several_databases_and_one_that_is_left | \
