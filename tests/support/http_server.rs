@@ -38,7 +38,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// An answer with a body and no further headers.
+    /// A response with a body and no further headers.
     pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Http(status, Vec::new(), body.into())
     }

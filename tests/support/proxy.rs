@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// What becomes of one connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Way {
+pub enum Behavior {
     /// All goes through.
     Open,
     /// Accepted, and nothing is ever said.
@@ -22,7 +22,7 @@ pub enum Way {
     /// Reset at the client's first byte.
     Reset,
     /// Closed when the client has sent this, which is not passed on.
-    CutAt(Moment),
+    CutAt(HandshakePhase),
     /// Closed after this long.
     CutAfter(Duration),
     /// Open for this long; then nothing goes through any more, and nobody is told.
@@ -33,7 +33,7 @@ pub enum Way {
 
 /// How far a client has come in opening a connection to PostgreSQL with TLS 1.3 and SCRAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
+pub enum HandshakePhase {
     /// Nothing was sent yet.
     Accepted,
     /// The request for TLS.
@@ -59,9 +59,9 @@ struct Shared {
     listening: AtomicBool,
     listener: Mutex<Option<JoinHandle<()>>>,
     /// For the next connections, one after the other; then [`Way::Open`].
-    ways: Mutex<VecDeque<Way>>,
+    behaviors: Mutex<VecDeque<Behavior>>,
     /// For all others.
-    usual: Mutex<Way>,
+    usual: Mutex<Behavior>,
     /// Holds what goes to the server, or to the client.
     hold: [AtomicBool; 2],
     /// How many pieces are held, by direction.
@@ -101,14 +101,14 @@ impl Proxy {
             upstream: AtomicU16::new(upstream),
             listening: AtomicBool::new(false),
             listener: Mutex::default(),
-            ways: Mutex::default(),
-            usual: Mutex::new(Way::Open),
+            behaviors: Mutex::default(),
+            usual: Mutex::new(Behavior::Open),
             hold: [const { AtomicBool::new(false) }; 2],
             held: [const { AtomicUsize::new(0) }; 2],
             accepted: AtomicUsize::new(0),
             live: Mutex::default(),
         });
-        Self { port: quiet_port(), shared }
+        Self { port: reserved_port(), shared }
     }
 
     /// Listens from now on.
@@ -122,7 +122,7 @@ impl Proxy {
                     return;
                 }
                 shared.accepted.fetch_add(1, SeqCst);
-                let way = shared.ways.lock().unwrap().pop_front();
+                let way = shared.behaviors.lock().unwrap().pop_front();
                 let way = way.unwrap_or_else(|| *shared.usual.lock().unwrap());
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || serve(&shared, client, way));
@@ -143,25 +143,25 @@ impl Proxy {
     }
 
     /// Another server from now on.
-    pub fn lead_to(&self, upstream: u16) {
+    pub fn set_upstream(&self, upstream: u16) {
         self.shared.upstream.store(upstream, SeqCst);
     }
 
     /// What becomes of the next connections, one after the other.
-    pub fn next(&self, ways: impl IntoIterator<Item = Way>) {
-        self.shared.ways.lock().unwrap().extend(ways);
+    pub fn next_connections(&self, behaviors: impl IntoIterator<Item = Behavior>) {
+        self.shared.behaviors.lock().unwrap().extend(behaviors);
     }
 
     /// What becomes of all connections that have no way of their own.
-    pub fn usual(&self, way: Way) {
+    pub fn set_default(&self, way: Behavior) {
         *self.shared.usual.lock().unwrap() = way;
     }
 
     /// Forgets what was said of connections to come.
-    pub fn forgive(&self) {
-        self.shared.ways.lock().unwrap().clear();
-        self.usual(Way::Open);
-        self.let_through();
+    pub fn reset(&self) {
+        self.shared.behaviors.lock().unwrap().clear();
+        self.set_default(Behavior::Open);
+        self.release();
     }
 
     /// Holds what goes in a direction from now on, on all connections.
@@ -170,13 +170,13 @@ impl Proxy {
     }
 
     /// Holds everything, and takes no more connections any further: a network that is gone.
-    pub fn black_out(&self) {
+    pub fn block_all(&self) {
         self.hold(Direction::ToServer);
         self.hold(Direction::ToClient);
     }
 
     /// Passes on what was held.
-    pub fn let_through(&self) {
+    pub fn release(&self) {
         for hold in &self.shared.hold {
             hold.store(false, SeqCst);
         }
@@ -215,13 +215,13 @@ impl Link {
     }
 }
 
-fn serve(shared: &Arc<Shared>, client: TcpStream, way: Way) {
-    if way == Way::Reset {
+fn serve(shared: &Arc<Shared>, client: TcpStream, way: Behavior) {
+    if way == Behavior::Reset {
         // What is closed while something is unread is reset.
         let _ = client.peek(&mut [0]);
         return;
     }
-    if way == Way::CutAt(Moment::Accepted) {
+    if way == Behavior::CutAt(HandshakePhase::Accepted) {
         return;
     }
     let upstream = shared.upstream.load(SeqCst);
@@ -231,13 +231,15 @@ fn serve(shared: &Arc<Shared>, client: TcpStream, way: Way) {
         client,
         server,
         cut: AtomicBool::new(false),
-        dead: AtomicBool::new(way == Way::Silent),
+        dead: AtomicBool::new(way == Behavior::Silent),
     });
     shared.live.lock().unwrap().push(Arc::clone(&link));
     let born = Instant::now();
     match way {
-        Way::CutAfter(time) => later(&link, born + time, Link::cut),
-        Way::DeadAfter(time) => later(&link, born + time, |link| link.dead.store(true, SeqCst)),
+        Behavior::CutAfter(time) => later(&link, born + time, Link::cut),
+        Behavior::DeadAfter(time) => {
+            later(&link, born + time, |link| link.dead.store(true, SeqCst));
+        }
         _ => {}
     }
     let (back, other) = (Arc::clone(shared), Arc::clone(&link));
@@ -256,7 +258,7 @@ fn later(link: &Arc<Link>, at: Instant, act: impl Fn(&Link) + Send + 'static) {
 }
 
 /// Passes on what comes from one end, until either is closed.
-fn copy(shared: &Shared, link: &Link, direction: Direction, way: Way) {
+fn copy(shared: &Shared, link: &Link, direction: Direction, way: Behavior) {
     let (mut from, mut to) = match direction {
         Direction::ToServer => (&link.client, &link.server),
         Direction::ToClient => (&link.server, &link.client),
@@ -269,14 +271,14 @@ fn copy(shared: &Shared, link: &Link, direction: Direction, way: Way) {
         }
         let piece = &buffer[..length];
         let result = match (way, direction) {
-            (Way::CutAt(moment), Direction::ToServer) => {
+            (Behavior::CutAt(phase), Direction::ToServer) => {
                 sent.extend_from_slice(piece);
-                if reached(&sent) >= moment {
+                if reached(&sent) >= phase {
                     break;
                 }
                 to.write_all(piece)
             }
-            (Way::Slow(bytes, pause), Direction::ToClient) => {
+            (Behavior::Slow(bytes, pause), Direction::ToClient) => {
                 piece.chunks(bytes).try_for_each(|few| {
                     thread::sleep(pause);
                     to.write_all(few)
@@ -311,9 +313,9 @@ fn may_pass(shared: &Shared, link: &Link, direction: Direction) -> bool {
 
 /// How far a client has come that has sent this: the request for TLS, then TLS records of a type,
 /// a version, a length and a body each.
-fn reached(sent: &[u8]) -> Moment {
+fn reached(sent: &[u8]) -> HandshakePhase {
     if sent.len() < 8 {
-        return Moment::Accepted;
+        return HandshakePhase::Accepted;
     }
     let (mut hellos, mut secrets) = (0, 0);
     let mut rest = &sent[8..];
@@ -325,15 +327,15 @@ fn reached(sent: &[u8]) -> Moment {
     }
     // The first secret record ends the handshake; then come startup, SCRAM's first and its proof.
     match (hellos, secrets) {
-        (0, _) => Moment::TlsRequest,
-        (_, 0 | 1) => Moment::Hello,
-        (_, 2 | 3) => Moment::Startup,
-        _ => Moment::Proof,
+        (0, _) => HandshakePhase::TlsRequest,
+        (_, 0 | 1) => HandshakePhase::Hello,
+        (_, 2 | 3) => HandshakePhase::Startup,
+        _ => HandshakePhase::Proof,
     }
 }
 
 /// A port that nobody is given by chance: below those that the system hands out.
-fn quiet_port() -> u16 {
+fn reserved_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..10_000 {
         let next = std::process::id().wrapping_mul(97) + NEXT.fetch_add(1, SeqCst);

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
 use super::database::Database;
-use super::stage::Stage;
+use super::response::Response;
+use super::test_environment::TestEnvironment;
 
-/// A resource of one stack's, on a stage.
+/// A resource of one stack's, on a test environment.
 pub struct Resource<'a> {
-    stage: &'a Stage,
+    env: &'a TestEnvironment,
     /// The stack's ARN.
     pub stack: String,
     /// Its `RemovalPolicy`.
@@ -21,12 +21,12 @@ pub struct Resource<'a> {
 
 impl<'a> Resource<'a> {
     /// Not created yet.
-    pub fn new(stage: &'a Stage, stack: &str, policy: &'static str) -> Self {
+    pub fn new(env: &'a TestEnvironment, stack: &str, policy: &'static str) -> Self {
         let stack = format!(
             "arn:aws:cloudformation:eu-west-1:123456789012:stack/{stack}/{}",
-            stage.database.name
+            env.database.name
         );
-        Self { stage, stack, policy, id: String::new(), properties: json!({}) }
+        Self { env, stack, policy, id: String::new(), properties: json!({}) }
     }
 
     /// An event about it, under its policy unless the properties name another.
@@ -36,9 +36,9 @@ impl<'a> Resource<'a> {
             all["RemovalPolicy"] = json!(self.policy);
         }
         let mut event = if self.id.is_empty() {
-            self.stage.event(kind, &all)
+            self.env.event(kind, &all)
         } else {
-            self.stage.event_about(kind, &self.id, &all)
+            self.env.event_about(kind, &self.id, &all)
         };
         event["StackId"] = json!(self.stack);
         if kind == "Update" {
@@ -49,31 +49,31 @@ impl<'a> Resource<'a> {
 
     /// Delivers one twice.
     #[track_caller]
-    pub fn deliver(&mut self, kind: &str, properties: &Value) -> Answer {
+    pub fn deliver(&mut self, kind: &str, properties: &Value) -> Response {
         let event = self.event(kind, properties);
-        let answer = self.stage.deliver(&event);
-        if answer.status == "SUCCESS" {
+        let response = self.env.deliver(&event);
+        if response.status == "SUCCESS" {
             self.properties = event["ResourceProperties"].clone();
-            self.id.clone_from(&answer.id);
+            self.id.clone_from(&response.id);
         }
-        answer
+        response
     }
 
     /// Creates it with this map.
     #[track_caller]
-    pub fn create(&mut self, map: &Value) -> Answer {
+    pub fn create(&mut self, map: &Value) -> Response {
         self.deliver("Create", &json!({ "PluginsMap": map }))
     }
 
     /// Updates it to this map.
     #[track_caller]
-    pub fn update(&mut self, map: &Value) -> Answer {
+    pub fn update(&mut self, map: &Value) -> Response {
         self.deliver("Update", &json!({ "PluginsMap": map }))
     }
 
     /// Deletes it, with the properties that it has.
     #[track_caller]
-    pub fn delete(&mut self) -> Answer {
+    pub fn delete(&mut self) -> Response {
         let mut properties = self.properties.clone();
         if properties.is_null() {
             properties = json!({});

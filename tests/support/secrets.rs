@@ -15,7 +15,7 @@ pub struct SecretsManager {
 
 #[derive(Default)]
 struct State {
-    /// By name and stage; the value is the member of the answer that holds the secret.
+    /// By name and stage; the value is the member of the response that holds the secret.
     versions: BTreeMap<(String, String), (&'static str, String)>,
     /// What goes wrong first: the next answers, by name.
     faults: BTreeMap<String, VecDeque<Fault>>,
@@ -81,7 +81,7 @@ impl SecretsManager {
         self.state().calls.clone()
     }
 
-    /// The stages that were asked for so far, in their order.
+    /// The test environment that were asked for so far, in their order.
     pub fn stages(&self) -> Vec<String> {
         self.calls().into_iter().map(|call| call.stage).collect()
     }

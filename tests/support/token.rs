@@ -29,7 +29,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of the stage's function for an endpoint of that name; its port and the user are whoever's.
+    /// Of the test environment's function for an endpoint of that name; its port and the user are whoever's.
     pub fn at(host: &str) -> Self {
         Self {
             host: host.to_owned(),

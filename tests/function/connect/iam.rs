@@ -1,20 +1,20 @@
-//! `Authentication: IAM`: the token is checked as AWS would, by a verifier of the stage's own, and
+//! `Authentication: IAM`: the token is checked as AWS would, by a verifier of the test environment's own, and
 //! the real PostgreSQL is behind the door. Every event is sent twice.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use crate::support::answer::Answer;
 use crate::support::database::{Database, unique};
-use crate::support::gate::{Gate, Login};
-use crate::support::stage::{SECRET, Stage};
+use crate::support::iam_endpoint::{IamEndpoint, Login};
+use crate::support::response::Response;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use crate::support::token::Expected;
 use serde_json::{Value, json};
 
 /// A function, the door and a role that may come in.
 struct House {
-    stage: Stage,
-    gate: Gate,
+    env: TestEnvironment,
+    endpoint: IamEndpoint,
     role: String,
 }
 
@@ -24,11 +24,11 @@ impl House {
     }
 
     fn with(environment: &[(&str, String)], endpoint: &str) -> Self {
-        let stage = Stage::with(Database::create(), environment);
+        let env = TestEnvironment::with(Database::create(), environment);
         let role = unique("app user+1@example.com ä");
-        stage.database.role_called(&role, "a password that nobody asks for", "SUPERUSER");
-        let gate = Gate::open(Expected::at(endpoint));
-        Self { stage, gate, role }
+        env.database.role_called(&role, "a password that nobody asks for", "SUPERUSER");
+        let endpoint = IamEndpoint::open(Expected::at(endpoint));
+        Self { env, endpoint, role }
     }
 
     /// The properties of a template without a secret.
@@ -37,10 +37,10 @@ impl House {
             "Authentication": "IAM",
             "DBSecret": null,
             "Host": "localhost",
-            "Port": self.gate.port.to_string(),
+            "Port": self.endpoint.port.to_string(),
             "Username": self.role,
-            "Databases": self.stage.database.name,
-            "SslRootCert": self.gate.ca,
+            "Databases": self.env.database.name,
+            "SslRootCert": self.endpoint.ca,
             "PluginsMap": { "hstore": "1.4" },
         });
         for (name, value) in more.as_object().into_iter().flatten() {
@@ -50,24 +50,24 @@ impl House {
     }
 
     #[track_caller]
-    fn create(&self, more: &Value) -> Answer {
-        let answer = self.stage.create_with(&self.properties(more));
-        for login in self.gate.logins() {
+    fn create(&self, more: &Value) -> Response {
+        let response = self.env.create_with(&self.properties(more));
+        for login in self.endpoint.logins() {
             let signature = login
                 .token
                 .split(['?', '&'])
                 .find_map(|pair| pair.strip_prefix("X-Amz-Signature="));
             assert!(signature.is_some_and(|signature| signature.len() == 64), "{}", login.token);
-            self.stage.plant(signature.unwrap_or_default());
+            self.env.keep_secret(signature.unwrap_or_default());
         }
-        self.stage.check_silence(&self.stage.function, &answer);
-        answer
+        self.env.check_nothing_leaked(&self.env.function, &response);
+        response
     }
 
     /// Everybody who came, all of them with a token that is right.
     #[track_caller]
     fn welcome(&self) -> Vec<Login> {
-        let logins = self.gate.logins();
+        let logins = self.endpoint.logins();
         for login in &logins {
             assert_eq!(login.verdict, Ok(()), "{login:#?}");
             assert_eq!(login.user, self.role);
@@ -80,14 +80,14 @@ impl House {
 #[test]
 fn a_token_opens_the_database_and_no_secret_is_read() {
     let house = House::new();
-    let answer = house.create(&json!({})).succeeded();
-    assert_eq!(answer.data("Changes"), "created hstore 1.4");
-    assert_eq!(house.stage.database.installed(), "hstore 1.4");
+    let response = house.create(&json!({})).succeeded();
+    assert_eq!(response.data("Changes"), "created hstore 1.4");
+    assert_eq!(house.env.database.installed(), "hstore 1.4");
     assert_eq!(house.welcome().len(), 2, "one for each delivery");
-    assert_eq!(house.stage.secrets.calls(), []);
+    assert_eq!(house.env.secrets.calls(), []);
     let owner = "SELECT rolname FROM pg_extension JOIN pg_roles AS r ON r.oid = extowner
         WHERE extname = 'hstore'";
-    assert_eq!(house.stage.database.value(owner), house.role);
+    assert_eq!(house.env.database.value(owner), house.role);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_token_is_for_the_exact_endpoint() {
     house.welcome();
     let house = House::with(&[], "127.0.0.1").hasty();
     house.create(&json!({})).failed(&["28000"]);
-    let verdict = house.gate.logins()[0].verdict.clone();
+    let verdict = house.endpoint.logins()[0].verdict.clone();
     assert!(verdict.is_err_and(|why| why.starts_with("endpoint")));
 }
 
@@ -105,13 +105,13 @@ fn the_token_is_for_the_exact_endpoint() {
 fn every_connection_has_its_token() {
     let house = House::new();
     let other = Database::create();
-    let names = [&house.stage.database.name, &other.name];
+    let names = [&house.env.database.name, &other.name];
     house.create(&json!({ "Databases": names })).succeeded();
     assert_eq!(other.installed(), "hstore 1.4");
     let logins = house.welcome();
     let databases: BTreeSet<&String> = logins.iter().map(|login| &login.database).collect();
     assert_eq!(databases, names.into_iter().collect());
-    assert_eq!(house.stage.secrets.calls(), []);
+    assert_eq!(house.env.secrets.calls(), []);
     house.create(&json!({ "Databases": names, "PluginsMap": { "hstore": "1.7" } })).succeeded();
     house.welcome();
 }
@@ -121,20 +121,20 @@ fn a_secret_may_say_where() {
     let house = House::new();
     let secret = json!({
         "host": "localhost",
-        "port": house.gate.port,
+        "port": house.endpoint.port,
         "username": house.role,
-        "dbname": house.stage.database.name,
+        "dbname": house.env.database.name,
     });
-    house.stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    house.env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
     let nothing = json!({
         "DBSecret": SECRET, "Host": null, "Port": null, "Username": null, "Databases": null,
     });
     house.create(&nothing).succeeded();
     house.welcome();
-    assert_eq!(house.stage.secrets.stages(), ["AWSCURRENT", "AWSCURRENT"], "one for each delivery");
+    assert_eq!(house.env.secrets.stages(), ["AWSCURRENT", "AWSCURRENT"], "one for each delivery");
     let wrong =
         json!({ "host": "wrong.invalid", "port": 1, "username": "nobody", "password": "x" });
-    house.stage.secrets.put(SECRET, "AWSCURRENT", wrong.to_string());
+    house.env.secrets.put(SECRET, "AWSCURRENT", wrong.to_string());
     house.create(&json!({ "DBSecret": SECRET })).succeeded();
     house.welcome();
 }
@@ -142,21 +142,21 @@ fn a_secret_may_say_where() {
 #[test]
 fn a_fresh_grant_is_waited_for() {
     let house = House::new();
-    house.gate.refuse(2);
-    let answer = house.create(&json!({})).succeeded();
-    assert_eq!(house.gate.logins().len(), 4);
-    let waited = answer.log.iter().filter(|line| line.contains("28000")).count();
-    assert_eq!(waited, 2, "{:#?}", answer.log);
+    house.endpoint.run_after_create(2);
+    let response = house.create(&json!({})).succeeded();
+    assert_eq!(house.endpoint.logins().len(), 4);
+    let waited = response.log.iter().filter(|line| line.contains("28000")).count();
+    assert_eq!(waited, 2, "{:#?}", response.log);
 }
 
 #[test]
-fn a_role_that_is_never_let_in() {
+fn a_role_that_may_never_log_in() {
     let house = House::new().hasty();
-    house.gate.refuse(1000);
+    house.endpoint.run_after_create(1000);
     let words = ["28000", "(hidden)", "rds_iam", "rds-db:connect", "IAM authentication"];
-    let answer = house.create(&json!({})).failed(&words);
-    assert_eq!(answer.id, "Extensions-create-failed");
-    assert!(house.gate.logins().len() > 2, "it was tried more than once");
+    let response = house.create(&json!({})).failed(&words);
+    assert_eq!(response.id, "Extensions-create-failed");
+    assert!(house.endpoint.logins().len() > 2, "it was tried more than once");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn credentials_of_somebody_else() {
     let environment = [("AWS_SECRET_ACCESS_KEY", "of+another/account".to_owned())];
     let house = House::with(&environment, "localhost").hasty();
     house.create(&json!({})).failed(&["28000", "rds_iam"]);
-    let verdict = house.gate.logins()[0].verdict.clone();
+    let verdict = house.endpoint.logins()[0].verdict.clone();
     assert!(verdict.is_err_and(|why| why.starts_with("signature")));
 }
 
@@ -173,7 +173,7 @@ fn without_a_region_there_is_no_token() {
     let environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, String::new()));
     let house = House::with(&environment, "localhost");
     house.create(&json!({})).failed(&["AWS_REGION", "token"]);
-    assert!(house.gate.logins().is_empty());
+    assert!(house.endpoint.logins().is_empty());
 }
 
 #[test]
@@ -181,11 +181,11 @@ fn without_credentials_there_is_no_token() {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
     let house = House::with(&names.map(|name| (name, String::new())), "localhost");
     house.create(&json!({})).failed(&["no AWS credentials", "token"]);
-    assert!(house.gate.logins().is_empty());
+    assert!(house.endpoint.logins().is_empty());
 }
 
 #[test]
-fn what_iam_does_not_go_with() {
+fn what_iam_cannot_be_combined_with() {
     let house = House::new();
     for (more, words) in [
         (json!({ "SslMode": "disable" }), &["IAM", "TLS", "SslMode"][..]),
@@ -195,11 +195,11 @@ fn what_iam_does_not_go_with() {
         (json!({ "Authentication": "iam" }), &["`iam`", "`IAM`", "`Password`"]),
         (json!({ "Authentication": "Password" }), &["DBSecret", "IAM"]),
     ] {
-        let answer = house.create(&more).failed(words);
-        assert_eq!(answer.id, "Extensions-create-failed");
+        let response = house.create(&more).failed(words);
+        assert_eq!(response.id, "Extensions-create-failed");
     }
-    assert!(house.gate.logins().is_empty(), "nobody was shown a token");
-    assert_eq!(house.stage.secrets.calls(), []);
+    assert!(house.endpoint.logins().is_empty(), "nobody was shown a token");
+    assert_eq!(house.env.secrets.calls(), []);
 }
 
 #[test]
@@ -243,6 +243,6 @@ fn the_verifier_accepts_what_botocore_signs_and_nothing_else() {
 impl House {
     /// With little time: for what is waited for in vain.
     fn hasty(self) -> Self {
-        Self { stage: self.stage.with_seconds(4), ..self }
+        Self { env: self.env.with_seconds(4), ..self }
     }
 }

@@ -3,9 +3,9 @@
 use std::thread;
 
 use crate::support::database::{Database, server};
+use crate::support::fault_injection::eventually;
 use crate::support::secrets::Fault;
-use crate::support::stage::{SECRET, Stage};
-use crate::support::trouble::eventually;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// The map that most of these stories ask for.
@@ -13,15 +13,15 @@ fn hstore() -> Value {
     json!({ "hstore": "1.7" })
 }
 
-/// A stage for failures that are waited for: with little time, so that it is over soon.
-fn hasty() -> Stage {
-    Stage::new().with_seconds(3)
+/// A test environment for failures that are waited for: with little time, so that it is over soon.
+fn hasty() -> TestEnvironment {
+    TestEnvironment::new().with_seconds(3)
 }
 
 #[test]
 fn every_shape_of_a_secret() {
-    let stage = Stage::new();
-    let usual = stage.secret_of(&server().user, &server().password);
+    let env = TestEnvironment::new();
+    let usual = env.secret_of(&server().user, &server().password);
     let with = |changes: Value| {
         let mut secret = usual.clone();
         for (name, value) in changes.as_object().into_iter().flatten() {
@@ -31,11 +31,11 @@ fn every_shape_of_a_secret() {
         secret
     };
     let host = json!({ "Host": "localhost", "Port": server().port.to_string() });
-    let database = json!({ "Databases": stage.database.name });
+    let database = json!({ "Databases": env.database.name });
     for (secret, more) in [
         (usual.clone(), json!({})),
         (with(json!({ "port": server().port.to_string() })), json!({})),
-        (with(json!({ "dbname": null, "database": stage.database.name })), json!({})),
+        (with(json!({ "dbname": null, "database": env.database.name })), json!({})),
         (with(json!({ "engine": null, "dbInstanceIdentifier": null })), json!({})),
         (with(json!({ "engine": "postgresql", "masterarn": "arn:aws:x" })), json!({})),
         (with(json!({ "engine": "aurora-postgresql", "dbClusterIdentifier": "c" })), json!({})),
@@ -44,21 +44,21 @@ fn every_shape_of_a_secret() {
         (with(json!({ "username": "nobody" })), json!({ "Username": server().user })),
         (with(json!({ "host": null, "port": null, "engine": null })), host),
     ] {
-        stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+        env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
         let mut properties = json!({ "PluginsMap": hstore() });
         for (name, value) in more.as_object().into_iter().flatten() {
             properties[name] = value.clone();
         }
-        stage.create_with(&properties).succeeded();
+        env.create_with(&properties).succeeded();
     }
-    stage.secrets.put_binary(SECRET, usual.to_string().as_bytes());
-    stage.create(&hstore()).succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    env.secrets.put_binary(SECRET, usual.to_string().as_bytes());
+    env.create(&hstore()).succeeded();
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
 #[test]
 fn a_secret_that_holds_no_credentials() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     for (text, words) in [
         ("correct horse battery staple", &["JSON"][..]),
         (r#"["correct horse battery staple"]"#, &["JSON"]),
@@ -79,16 +79,16 @@ fn a_secret_that_holds_no_credentials() {
         ),
         ("", &["JSON"]),
     ] {
-        stage.plant("correct horse battery staple");
-        stage.secrets.put(SECRET, "AWSCURRENT", text);
-        let answer = stage.create(&hstore()).failed(words);
-        assert_eq!(answer.id, "Extensions-create-failed");
+        env.keep_secret("correct horse battery staple");
+        env.secrets.put(SECRET, "AWSCURRENT", text);
+        let response = env.create(&hstore()).failed(words);
+        assert_eq!(response.id, "Extensions-create-failed");
     }
 }
 
 #[test]
 fn a_secret_that_cannot_be_read() {
-    let stage = hasty();
+    let env = hasty();
     for (kind, words) in [
         ("ResourceNotFoundException", &["ResourceNotFoundException", "ARN or name"][..]),
         ("InvalidRequestException", &["marked for deletion", "restore it"]),
@@ -99,23 +99,23 @@ fn a_secret_that_cannot_be_read() {
     ] {
         let secret = format!("app/{kind}");
         let faults = (0..100).map(|_| Fault::Error(kind));
-        stage.secrets.fail(&secret, faults);
+        env.secrets.fail(&secret, faults);
         let properties = json!({ "PluginsMap": hstore(), "DBSecret": secret });
-        stage.create_with(&properties).failed(words).failed(&[&secret]);
+        env.create_with(&properties).failed(words).failed(&[&secret]);
     }
 }
 
 #[test]
-fn what_passes_is_waited_out() {
-    let stage = Stage::new();
+fn transient_errors_of_secrets_manager_are_retried() {
+    let env = TestEnvironment::new();
     for fault in [
         Fault::Error("AccessDeniedException"),
         Fault::Error("ThrottlingException"),
         Fault::Error("InternalServiceError"),
         Fault::Cut,
     ] {
-        stage.secrets.fail(SECRET, [fault.clone(), fault]);
-        stage.create(&hstore()).succeeded();
+        env.secrets.fail(SECRET, [fault.clone(), fault]);
+        env.create(&hstore()).succeeded();
     }
 }
 
@@ -131,126 +131,126 @@ fn a_password_of_any_characters() {
         "%00%2F?sslmode=disable&host=/tmp#",
         "x = 'y' host=nowhere",
     ] {
-        let stage = Stage::new();
-        let role = stage.database.role(password, "SUPERUSER");
-        stage.credentials(&role, password);
-        stage.create(&hstore()).succeeded();
-        stage.create(&json!({ "nonsense": "" })).failed(&["nonsense"]);
+        let env = TestEnvironment::new();
+        let role = env.database.role(password, "SUPERUSER");
+        env.credentials(&role, password);
+        env.create(&hstore()).succeeded();
+        env.create(&json!({ "nonsense": "" })).failed(&["nonsense"]);
     }
 }
 
 #[test]
 fn a_wrong_password_says_so_and_keeps_it() {
-    let stage = Stage::new().with_seconds(20);
-    let role = stage.database.role("right", "SUPERUSER");
-    stage.credentials(&role, "a wrong p4ssword");
-    let answer = stage.create(&hstore()).failed(&["28P01", &role, "secret"]);
-    assert!(!answer.reason.contains("since they differ"), "no rotation: {}", answer.reason);
-    let stages = stage.secrets.stages();
+    let env = TestEnvironment::new().with_seconds(20);
+    let role = env.database.role("right", "SUPERUSER");
+    env.credentials(&role, "a wrong p4ssword");
+    let response = env.create(&hstore()).failed(&["28P01", &role, "secret"]);
+    assert!(!response.reason.contains("since they differ"), "no rotation: {}", response.reason);
+    let stages = env.secrets.stages();
     for label in ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"] {
-        assert!(stages.iter().any(|stage| stage == label), "{stages:?}");
+        assert!(stages.iter().any(|env| env == label), "{stages:?}");
     }
 }
 
 #[test]
 fn a_rotation_in_mid_flight() {
     for label in ["AWSPENDING", "AWSPREVIOUS"] {
-        let stage = Stage::new();
-        let role = stage.database.role("the one that works", "SUPERUSER");
-        stage.credentials(&role, "the one that does not");
-        stage.plant("the one that works");
-        let good = stage.secret_of(&role, "the one that works");
-        stage.secrets.put(SECRET, label, good.to_string());
-        stage.create(&hstore()).succeeded();
+        let env = TestEnvironment::new();
+        let role = env.database.role("the one that works", "SUPERUSER");
+        env.credentials(&role, "the one that does not");
+        env.keep_secret("the one that works");
+        let good = env.secret_of(&role, "the one that works");
+        env.secrets.put(SECRET, label, good.to_string());
+        env.create(&hstore()).succeeded();
     }
 }
 
 /// A role with this password, and a secret that was rotated once and does not have it.
-fn locked_out(password: &str) -> (Stage, String) {
-    let stage = Stage::new();
-    let role = stage.database.role(password, "SUPERUSER");
-    stage.credentials(&role, "the second");
-    let first = stage.secret_of(&role, "the first");
-    stage.secrets.put(SECRET, "AWSPREVIOUS", first.to_string());
+fn locked_out(password: &str) -> (TestEnvironment, String) {
+    let env = TestEnvironment::new();
+    let role = env.database.role(password, "SUPERUSER");
+    env.credentials(&role, "the second");
+    let first = env.secret_of(&role, "the first");
+    env.secrets.put(SECRET, "AWSPREVIOUS", first.to_string());
     for password in [password, "the first", "the second"] {
-        stage.plant(password);
+        env.keep_secret(password);
     }
-    (stage, role)
+    (env, role)
 }
 
 /// Waits until the secret was read so many times: what happens then, happens between two rounds.
-fn after_reads(stage: &Stage, count: usize) {
-    eventually(|| stage.secrets.calls().len() >= count);
+fn after_reads(env: &TestEnvironment, count: usize) {
+    eventually(|| env.secrets.calls().len() >= count);
 }
 
 #[test]
 fn a_secret_that_changes_some_seconds_after_the_database() {
-    let (stage, role) = locked_out("the third");
-    let event = stage.event("Create", &json!({ "PluginsMap": hstore() }));
+    let (env, role) = locked_out("the third");
+    let event = env.event("Create", &json!({ "PluginsMap": hstore() }));
     thread::scope(|scope| {
-        let answer = scope.spawn(|| stage.deliver_once(&event));
+        let response = scope.spawn(|| env.deliver_once(&event));
         // Once at the start, three versions in the first round and three in the second.
-        after_reads(&stage, 7);
-        stage.credentials(&role, "the third");
-        let answer = answer.join().expect("an answer").succeeded();
-        let rounds = answer.log.iter().filter(|line| line.contains("reading the secret again"));
-        assert!(rounds.count() >= 2, "{:#?}", answer.log);
+        after_reads(&env, 7);
+        env.credentials(&role, "the third");
+        let response = response.join().expect("a response").succeeded();
+        let rounds = response.log.iter().filter(|line| line.contains("reading the secret again"));
+        assert!(rounds.count() >= 2, "{:#?}", response.log);
     });
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
 #[test]
 fn a_database_that_changes_some_seconds_after_the_secret() {
-    let (stage, role) = locked_out("the zeroth");
-    let event = stage.event("Create", &json!({ "PluginsMap": hstore() }));
+    let (env, role) = locked_out("the zeroth");
+    let event = env.event("Create", &json!({ "PluginsMap": hstore() }));
     thread::scope(|scope| {
-        let answer = scope.spawn(|| stage.deliver_once(&event));
-        after_reads(&stage, 7);
-        stage.database.query(&format!("ALTER ROLE {role} PASSWORD 'the second'"));
-        answer.join().expect("an answer").succeeded();
+        let response = scope.spawn(|| env.deliver_once(&event));
+        after_reads(&env, 7);
+        env.database.query(&format!("ALTER ROLE {role} PASSWORD 'the second'"));
+        response.join().expect("a response").succeeded();
     });
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
 #[test]
 fn a_rotation_that_never_ends() {
-    let (stage, role) = locked_out("of nobody's");
+    let (env, role) = locked_out("of nobody's");
     let other = Database::create();
-    let stage = stage.with_seconds(30);
-    let databases = json!([stage.database.name, other.name]);
+    let env = env.with_seconds(30);
+    let databases = json!([env.database.name, other.name]);
     let properties = json!({ "PluginsMap": hstore(), "Databases": databases });
-    let answer = stage.deliver_once(&stage.event("Create", &properties));
-    let answer = answer.failed(&["28P01", &role, "AWSPENDING", "for 14 s", &other.name]);
-    assert_eq!(answer.reason.matches("28P01").count(), 1, "said once: {}", answer.reason);
-    let attempts = answer.log.iter().filter(|line| line.contains("trying the secret's"));
-    assert_eq!(attempts.count(), 4, "few get nobody locked out: {:#?}", answer.log);
-    assert_eq!(answer.id, "Extensions-create-failed");
+    let response = env.deliver_once(&env.event("Create", &properties));
+    let response = response.failed(&["28P01", &role, "AWSPENDING", "for 14 s", &other.name]);
+    assert_eq!(response.reason.matches("28P01").count(), 1, "said once: {}", response.reason);
+    let attempts = response.log.iter().filter(|line| line.contains("trying the secret's"));
+    assert_eq!(attempts.count(), 4, "few get nobody locked out: {:#?}", response.log);
+    assert_eq!(response.id, "Extensions-create-failed");
 }
 
 #[test]
 fn a_function_that_is_warm_reads_the_secret_anew() {
-    let stage = Stage::new();
-    let role = stage.database.role("of yesterday", "SUPERUSER");
-    stage.credentials(&role, "of yesterday");
-    stage.create(&hstore()).succeeded();
-    stage.database.query(&format!("ALTER ROLE {role} PASSWORD 'of today'"));
-    stage.credentials(&role, "of today");
-    stage.create(&hstore()).succeeded();
+    let env = TestEnvironment::new();
+    let role = env.database.role("of yesterday", "SUPERUSER");
+    env.credentials(&role, "of yesterday");
+    env.create(&hstore()).succeeded();
+    env.database.query(&format!("ALTER ROLE {role} PASSWORD 'of today'"));
+    env.credentials(&role, "of today");
+    env.create(&hstore()).succeeded();
 }
 
 #[test]
 fn a_database_that_is_not_there() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let properties = json!({ "PluginsMap": hstore(), "Databases": "nowhere" });
-    stage.create_with(&properties).failed(&["3D000", "`nowhere`", "Databases"]);
+    env.create_with(&properties).failed(&["3D000", "`nowhere`", "Databases"]);
 }
 
 #[test]
-fn nobody_listens() {
-    let stage = hasty();
+fn a_port_without_a_server() {
+    let env = hasty();
     let properties = json!({ "PluginsMap": hstore(), "Port": "1" });
-    let answer = stage.create_with(&properties);
-    answer.failed(&["waiting", "localhost:1", "refused"]);
+    let response = env.create_with(&properties);
+    response.failed(&["waiting", "localhost:1", "refused"]);
     let properties = json!({ "PluginsMap": hstore(), "Host": "no-such-host.invalid" });
-    stage.create_with(&properties).failed(&["waiting", "no-such-host.invalid"]);
+    env.create_with(&properties).failed(&["waiting", "no-such-host.invalid"]);
 }

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, server};
-use crate::support::gate::Gate;
-use crate::support::stage::{SECRET, Stage};
+use crate::support::iam_endpoint::IamEndpoint;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// The map that most of these stories ask for.
@@ -16,15 +16,15 @@ fn hstore() -> Value {
 }
 
 #[test]
-fn whom_the_function_trusts() {
+fn which_authorities_are_trusted() {
     let ca = fs::read_to_string(&server().ca).expect("the CA's file");
-    let stranger = Stage::with(Database::create(), &[("PGSSLROOTCERT", String::new())]);
-    let with = |stage: &Stage, more: &Value| {
+    let stranger = TestEnvironment::with(Database::create(), &[("PGSSLROOTCERT", String::new())]);
+    let with = |env: &TestEnvironment, more: &Value| {
         let mut properties = json!({ "PluginsMap": hstore() });
         for (name, value) in more.as_object().into_iter().flatten() {
             properties[name] = value.clone();
         }
-        stage.create_with(&properties)
+        env.create_with(&properties)
     };
     let words = ["certificate verify failed", "authority that is not trusted", "`SslRootCert`"];
     with(&stranger, &json!({})).failed(&words);
@@ -37,63 +37,64 @@ fn whom_the_function_trusts() {
 
 #[test]
 fn a_name_that_the_certificate_does_not_have() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let with = |mode: &str| {
         let map = json!({ "hstore": "1.7" });
-        stage.create_with(&json!({ "PluginsMap": map, "Host": "127.0.0.2", "SslMode": mode }))
+        env.create_with(&json!({ "PluginsMap": map, "Host": "127.0.0.2", "SslMode": mode }))
     };
-    let answer = with("verify-full");
-    let answer = answer.failed(&["does not name this host", "127.0.0.2", "`SslMode: verify-ca`"]);
-    assert!(!answer.reason.contains("SslRootCert"), "of no use here: {}", answer.reason);
+    let response = with("verify-full");
+    let response =
+        response.failed(&["does not name this host", "127.0.0.2", "`SslMode: verify-ca`"]);
+    assert!(!response.reason.contains("SslRootCert"), "of no use here: {}", response.reason);
     with("verify-ca").succeeded();
     with("require").succeeded();
 }
 
 #[test]
 fn without_tls_only_if_asked() {
-    let stage = Stage::new().with_seconds(20);
-    let role = stage.database.role("in the clear", "SUPERUSER IN ROLE plaintext");
-    stage.credentials(&role, "in the clear");
+    let env = TestEnvironment::new().with_seconds(20);
+    let role = env.database.role("in the clear", "SUPERUSER IN ROLE plaintext");
+    env.credentials(&role, "in the clear");
     let with = |mode: &str| {
-        stage.create_with(&json!({ "PluginsMap": hstore(), "SslMode": mode })).succeeded()
+        env.create_with(&json!({ "PluginsMap": hstore(), "SslMode": mode })).succeeded()
     };
     with("disable");
     with("require");
-    stage.credentials(&server().user, &server().password);
+    env.credentials(&server().user, &server().password);
     let properties = json!({ "PluginsMap": hstore(), "SslMode": "disable" });
-    stage.create_with(&properties).failed(&["28000", "pg_hba.conf"]);
+    env.create_with(&properties).failed(&["28000", "pg_hba.conf"]);
 }
 
 #[test]
 fn a_certificate_that_has_expired() {
-    let stage = Stage::new();
-    let gate = Gate::expired();
+    let env = TestEnvironment::new();
+    let endpoint = IamEndpoint::expired();
     let properties = |mode: &str| {
         json!({
-            "PluginsMap": hstore(), "Host": "localhost", "Port": gate.port.to_string(),
-            "SslRootCert": gate.ca, "SslMode": mode,
+            "PluginsMap": hstore(), "Host": "localhost", "Port": endpoint.port.to_string(),
+            "SslRootCert": endpoint.ca, "SslMode": mode,
         })
     };
     for mode in ["verify-full", "verify-ca"] {
-        let answer = stage.create_with(&properties(mode));
-        let answer = answer.failed(&["certificate has expired", "renew it"]);
-        assert!(!answer.reason.contains("SslRootCert"), "of no use here: {}", answer.reason);
+        let response = env.create_with(&properties(mode));
+        let response = response.failed(&["certificate has expired", "renew it"]);
+        assert!(!response.reason.contains("SslRootCert"), "of no use here: {}", response.reason);
     }
-    assert!(gate.logins().is_empty(), "nobody was shown a password");
+    assert!(endpoint.logins().is_empty(), "nobody was shown a password");
 }
 
 #[test]
 fn a_server_without_tls() {
     let cluster = Cluster::start(&["ssl=off"]);
     let place = cluster.server;
-    let stage = Stage::new();
-    stage.plant(&place.password);
+    let env = TestEnvironment::new();
+    env.keep_secret(&place.password);
     let secret = place.secret(place.port, "postgres");
-    stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
     for mode in ["verify-full", "verify-ca", "require"] {
         let properties = json!({ "PluginsMap": hstore(), "SslMode": mode });
         let words = ["server does not support TLS", "turn TLS on", "`SslMode: disable`"];
-        stage.create_with(&properties).failed(&words);
+        env.create_with(&properties).failed(&words);
     }
 }
 
@@ -129,16 +130,16 @@ fn every_root_is_good_for_another_year() {
 fn the_bundle_for_aws_is_not_for_the_database_and_must_be_readable() {
     let bundle = |path: &str| {
         let environment = [("AWS_CA_BUNDLE", path.to_owned()), ("PGSSLROOTCERT", String::new())];
-        Stage::with(Database::create(), &environment)
+        TestEnvironment::with(Database::create(), &environment)
     };
-    let stage = bundle(&server().ca);
-    stage.create(&hstore()).failed(&["certificate verify failed"]);
+    let env = bundle(&server().ca);
+    env.create(&hstore()).failed(&["certificate verify failed"]);
 
-    let stage = bundle("/nowhere/bundle.pem");
-    stage.create(&hstore()).failed(&["`/nowhere/bundle.pem`", "`AWS_CA_BUNDLE`", "cannot be read"]);
-    let retained = stage.event_about("Delete", "Extensions-0123abcd", &json!({}));
-    stage.deliver(&retained).succeeded();
+    let env = bundle("/nowhere/bundle.pem");
+    env.create(&hstore()).failed(&["`/nowhere/bundle.pem`", "`AWS_CA_BUNDLE`", "cannot be read"]);
+    let retained = env.event_about("Delete", "Extensions-0123abcd", &json!({}));
+    env.deliver(&retained).succeeded();
     let dropped = json!({ "RemovalPolicy": "Drop" });
-    let dropped = stage.event_about("Delete", "Extensions-0123abcd", &dropped);
-    stage.deliver(&dropped).failed(&["`AWS_CA_BUNDLE`"]);
+    let dropped = env.event_about("Delete", "Extensions-0123abcd", &dropped);
+    env.deliver(&dropped).failed(&["`AWS_CA_BUNDLE`"]);
 }

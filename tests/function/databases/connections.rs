@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Session, quoted};
-use crate::support::several::{LOCK, create, names, with_others};
-use crate::support::stage::Stage;
-use crate::support::trouble::eventually;
+use crate::support::databases::{LOCK, create, names, with_others};
+use crate::support::fault_injection::eventually;
+use crate::support::test_environment::TestEnvironment;
 use serde_json::json;
 
 #[test]
-fn four_at_a_time() {
-    let (stage, others) = with_others(9);
-    let all = names(&stage, &others);
+fn four_databases_at_a_time() {
+    let (env, others) = with_others(9);
+    let all = names(&env, &others);
     let list = all.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     let sessions = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname IN ({list})
@@ -24,19 +24,19 @@ fn four_at_a_time() {
     for database in &others {
         database.query(LOCK);
     }
-    stage.database.query(LOCK);
+    env.database.query(LOCK);
     let event =
-        stage.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
+        env.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
     thread::scope(|scope| {
-        let answer = scope.spawn(|| stage.deliver_once(&event));
-        eventually(|| stage.database.value(&sessions) == "4");
+        let response = scope.spawn(|| env.deliver_once(&event));
+        eventually(|| env.database.value(&sessions) == "4");
         thread::sleep(Duration::from_millis(500));
-        assert_eq!(stage.database.value(&sessions), "4", "no fifth one");
+        assert_eq!(env.database.value(&sessions), "4", "no fifth one");
         for database in &others {
             database.query("SELECT pg_advisory_unlock_all()");
         }
-        stage.database.query("SELECT pg_advisory_unlock_all()");
-        answer.join().expect("an answer").succeeded();
+        env.database.query("SELECT pg_advisory_unlock_all()");
+        response.join().expect("a response").succeeded();
     });
     for database in &others {
         assert_eq!(database.installed(), "hstore 1.7");
@@ -45,15 +45,15 @@ fn four_at_a_time() {
 
 #[test]
 fn a_server_with_few_connections() {
-    let (stage, others) = with_others(7);
-    let role = stage.database.role("few", "CONNECTION LIMIT 2");
-    stage.credentials(&role, "few");
-    let all = names(&stage, &others);
+    let (env, others) = with_others(7);
+    let role = env.database.role("few", "CONNECTION LIMIT 2");
+    env.credentials(&role, "few");
+    let all = names(&env, &others);
     for name in &all {
-        stage.database.query(&format!("GRANT CREATE ON DATABASE {} TO {role}", quoted(name)));
+        env.database.query(&format!("GRANT CREATE ON DATABASE {} TO {role}", quoted(name)));
     }
-    let answer = create(&stage, &json!(all), &json!({ "hstore": "1.7" })).succeeded();
-    assert!(answer.log.iter().any(|line| line.contains("53300")), "{:#?}", answer.log);
+    let response = create(&env, &json!(all), &json!({ "hstore": "1.7" })).succeeded();
+    assert!(response.log.iter().any(|line| line.contains("53300")), "{:#?}", response.log);
     for database in &others {
         assert_eq!(database.installed(), "hstore 1.7");
     }
@@ -80,21 +80,21 @@ fn make_many(admin: &Session, count: usize) {
 #[test]
 fn many_databases_within_one_budget() {
     let cluster = Cluster::start(&[]);
-    let stage = Stage::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
+    let env = TestEnvironment::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
     let count = many();
     let start = Instant::now();
     make_many(&cluster.server.connect("postgres"), count);
     println!("{count} databases made in {:.1} s", start.elapsed().as_secs_f32());
     let properties = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7", "citext": "" } });
-    let event = stage.event("Create", &properties);
+    let event = env.event("Create", &properties);
     let mut data = Vec::new();
     for changed in ["true", "false"] {
         let start = Instant::now();
-        let answer = stage.deliver_once(&event).succeeded();
+        let response = env.deliver_once(&event).succeeded();
         println!("{changed}: {:.1} s", start.elapsed().as_secs_f32());
-        assert_eq!(answer.data("Changed"), changed);
-        assert_eq!(answer.data("hstore"), "1.7");
-        data.push(answer.data("citext").to_owned());
+        assert_eq!(response.data("Changed"), changed);
+        assert_eq!(response.data("hstore"), "1.7");
+        data.push(response.data("citext").to_owned());
     }
     assert_eq!(data[0], data[1]);
     for index in [0, count / 2, count - 1] {

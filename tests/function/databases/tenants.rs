@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Session};
+use crate::support::databases::LOCK;
 use crate::support::resource::Resource;
-use crate::support::several::LOCK;
-use crate::support::stage::{SECRET, Stage};
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// Of every setting that a user may change, the values that are tried, one in each round.
@@ -23,7 +23,7 @@ const VALUES: &str = "
 
 /// A server with a database of ours and one of a tenant's.
 struct Shared {
-    stage: Stage,
+    env: TestEnvironment,
     his: Database,
     admin: Session,
     cluster: Cluster,
@@ -32,12 +32,12 @@ struct Shared {
 impl Shared {
     fn new() -> Self {
         let cluster = Cluster::start(&[]);
-        let stage = Stage::with(Database::at(cluster.server, "app"), &[]);
+        let env = TestEnvironment::with(Database::at(cluster.server, "app"), &[]);
         let his = Database::at(cluster.server, "his");
         his.role_called("tenant", "of the tenant", "");
         his.query("ALTER DATABASE his OWNER TO tenant");
         let admin = cluster.server.connect("postgres");
-        Self { stage, his, admin, cluster }
+        Self { env, his, admin, cluster }
     }
 
     /// The tenant gives each setting its value of this round; returns the names of those that he could.
@@ -75,22 +75,22 @@ impl Shared {
 }
 
 /// What is answered about a database in which others have no part.
-fn answers(stage: &Stage) -> Vec<Value> {
+fn responses(env: &TestEnvironment) -> Vec<Value> {
     let mut documents = Vec::new();
     for policy in ["Drop", "Retain"] {
-        let mut it = Resource::new(stage, "a", policy);
+        let mut it = Resource::new(env, "a", policy);
         documents.push(it.create(&json!({ "hstore": "1.4" })).succeeded().document);
         documents.push(it.update(&json!({ "hstore": "1.7", "citext": "" })).succeeded().document);
         documents.push(it.delete().succeeded().document);
     }
-    stage.database.query("DROP EXTENSION hstore, citext");
+    env.database.query("DROP EXTENSION hstore, citext");
     documents
 }
 
 #[test]
-fn a_bystander_changes_no_answer_about_other_databases() {
+fn the_owner_of_one_database_changes_no_response_about_others() {
     let shared = Shared::new();
-    let before = answers(&shared.stage);
+    let before = responses(&shared.env);
     let set = shared.set(2);
     assert!(set.len() > 100, "{set:?}");
     shared.admin.query("CREATE DATABASE odd OWNER tenant");
@@ -109,23 +109,23 @@ fn a_bystander_changes_no_answer_about_other_databases() {
     shared.admin.query("ALTER DATABASE his CONNECTION LIMIT 0");
     shared.admin.query("CREATE DATABASE renamed OWNER tenant");
     shared.admin.query("BEGIN; ALTER DATABASE renamed RENAME TO renamed_again");
-    assert_eq!(answers(&shared.stage), before);
+    assert_eq!(responses(&shared.env), before);
     shared.admin.query("ROLLBACK");
 }
 
 #[test]
-fn a_database_is_entered_whatever_its_owner_has_set() {
+fn settings_of_the_owner_prevent_no_request() {
     let shared = Shared::new();
     let properties = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" } });
-    let event = shared.stage.event("Create", &properties);
+    let event = shared.env.event("Create", &properties);
     let most = format!("SELECT max(cardinality(vals)) FROM ({VALUES}) AS v");
     let rounds: usize = shared.admin.value(&most).parse().expect("a number");
     let mut all = BTreeSet::new();
     for round in 0..rounds {
         let set = shared.set(round);
         all.extend(set.clone());
-        let answer = shared.stage.deliver_once(&event);
-        assert_eq!(answer.status, "SUCCESS", "round {round}: {answer:#?}\n{set:?}");
+        let response = shared.env.deliver_once(&event);
+        assert_eq!(response.status, "SUCCESS", "round {round}: {response:#?}\n{set:?}");
         shared.his.query("RESET ALL; DROP EXTENSION hstore");
     }
     println!("{} settings in {rounds} rounds", all.len());
@@ -150,37 +150,37 @@ fn the_databases_are_listed_in_one_with_timeouts_of_its_owners() {
     shared.his.query("ALTER DATABASE his SET standard_conforming_strings = off");
     let server = shared.cluster.server;
     let secret = shared.his.secret(&server.user, &server.password);
-    shared.stage.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    shared.env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
     let map = json!({ "hstore": { "Version": "1.7", "Schema": "it's \\ odd" } });
-    let answer =
-        shared.stage.create_with(&json!({ "Databases": "*", "PluginsMap": map })).succeeded();
+    let response =
+        shared.env.create_with(&json!({ "Databases": "*", "PluginsMap": map })).succeeded();
     for database in ["app", "his", "postgres"] {
         let change = format!("{database}: created hstore 1.7");
-        assert!(answer.data("Changes").contains(&change), "{answer:#?}");
+        assert!(response.data("Changes").contains(&change), "{response:#?}");
     }
 }
 
 #[test]
 fn of_every_database_a_full_one_is_passed_over() {
     let shared = Shared::new();
-    let stage = &shared.stage;
+    let env = &shared.env;
     // A superuser is let in past every limit.
-    let role = stage.database.role("a plain role", "");
-    stage.credentials(&role, "a plain role");
+    let role = env.database.role("a plain role", "");
+    env.credentials(&role, "a plain role");
     for database in ["app", "his", "postgres"] {
         shared.admin.query(&format!("GRANT CREATE ON DATABASE {database} TO {role}"));
     }
     shared.admin.query("ALTER DATABASE his CONNECTION LIMIT 0");
     let every = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" } });
-    let answer = stage.create_with(&every).succeeded();
+    let response = env.create_with(&every).succeeded();
     assert_eq!(
-        answer.data("Changes"),
+        response.data("Changes"),
         "app: created hstore 1.7; postgres: created hstore 1.7; \
          his: passed over (all its connections are taken)"
     );
-    assert_eq!(answer.data("hstore"), "1.7");
+    assert_eq!(response.data("hstore"), "1.7");
     assert_eq!(
-        answer.data("After"),
+        response.data("After"),
         "app: hstore 1.7, plpgsql 1.0; postgres: hstore 1.7, plpgsql 1.0"
     );
     assert_eq!(shared.his.installed(), "");
@@ -188,18 +188,18 @@ fn of_every_database_a_full_one_is_passed_over() {
     // Who leaves `*` need not wait for it either.
     let app =
         json!({ "Databases": "app", "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
-    let mut leaving = stage.event_about("Update", &answer.id, &app);
-    leaving["OldResourceProperties"] = stage.event("Update", &every)["ResourceProperties"].clone();
-    let answer = stage.deliver(&leaving).succeeded();
-    assert!(answer.data("Changes").contains("his: passed over"), "{answer:#?}");
+    let mut leaving = env.event_about("Update", &response.id, &app);
+    leaving["OldResourceProperties"] = env.event("Update", &every)["ResourceProperties"].clone();
+    let response = env.deliver(&leaving).succeeded();
+    assert!(response.data("Changes").contains("his: passed over"), "{response:#?}");
 
     // The secret's own, and all of them: then there is nothing to report.
     shared.admin.query("ALTER DATABASE app CONNECTION LIMIT 0");
-    let answer = stage.create_with(&every).succeeded();
-    assert!(answer.data("Changes").contains("app: passed over"), "{answer:#?}");
+    let response = env.create_with(&every).succeeded();
+    assert!(response.data("Changes").contains("app: passed over"), "{response:#?}");
     shared.admin.query("ALTER DATABASE postgres CONNECTION LIMIT 0");
     shared.admin.query("ALTER DATABASE template1 ALLOW_CONNECTIONS true");
-    stage.create_with(&every).failed(&["53300"]);
+    env.create_with(&every).failed(&["53300"]);
     for database in ["app", "postgres"] {
         shared.cluster.server.connect(database).query("DROP EXTENSION hstore");
     }
@@ -212,14 +212,14 @@ fn of_every_database_one_with_a_name_that_is_no_utf_8_is_passed_over() {
     shared.give_an_odd_name("odd");
     let every = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" },
                         "RemovalPolicy": "Drop" });
-    let answer = shared.stage.create_with(&every).succeeded();
+    let response = shared.env.create_with(&every).succeeded();
     let passed_over = "od\u{fffd}d: passed over (its name is no UTF-8)";
-    assert!(answer.data("Changes").contains(passed_over), "{answer:#?}");
+    assert!(response.data("Changes").contains(passed_over), "{response:#?}");
     assert_eq!(shared.his.installed(), "hstore 1.7");
     let log = "passed over: its name is no UTF-8";
-    assert!(answer.log.iter().any(|line| line.contains(log)), "{answer:#?}");
-    let delete = shared.stage.event_about("Delete", &answer.id, &every);
-    let answer = shared.stage.deliver(&delete).succeeded();
-    assert!(answer.reason.contains(passed_over), "{answer:#?}");
+    assert!(response.log.iter().any(|line| line.contains(log)), "{response:#?}");
+    let delete = shared.env.event_about("Delete", &response.id, &every);
+    let response = shared.env.deliver(&delete).succeeded();
+    assert!(response.reason.contains(passed_over), "{response:#?}");
     assert_eq!(shared.his.installed(), "");
 }

@@ -1,8 +1,8 @@
 //! Stories of what works: events in, catalogs and answers out. Every event is sent twice.
 
-use crate::support::answer::Answer;
 use crate::support::database::Database;
-use crate::support::stage::{SECRET, Stage};
+use crate::support::response::Response;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// Extensions that every server claimed has, and nothing else needs.
@@ -53,26 +53,26 @@ const PLAIN: [&str; 42] = [
 
 #[test]
 fn the_example_of_the_readme() {
-    let stage = Stage::new();
-    let Some(postgis) = stage.postgis() else { return };
-    let pgcrypto = stage.default_version("pgcrypto");
-    let answer = stage.create(&json!({ "PostGIS": postgis, "pgcrypto": pgcrypto })).succeeded();
-    answer.logged(r#"BEFORE: ["plpgsql"]"#);
-    answer.logged(&format!("Installing plugin postgis version {postgis} ..."));
-    answer.logged(&format!("Installing plugin pgcrypto version {pgcrypto} ..."));
-    answer.logged(r#"AFTER: ["pgcrypto", "plpgsql", "postgis"]"#);
-    assert_eq!(answer.data("postgis"), postgis);
-    assert_eq!(answer.data("pgcrypto"), pgcrypto);
-    assert_eq!(answer.data("Changed"), "true");
-    assert_eq!(answer.data("Before"), "plpgsql 1.0");
+    let env = TestEnvironment::new();
+    let Some(postgis) = env.postgis() else { return };
+    let pgcrypto = env.default_version("pgcrypto");
+    let response = env.create(&json!({ "PostGIS": postgis, "pgcrypto": pgcrypto })).succeeded();
+    response.logged(r#"BEFORE: ["plpgsql"]"#);
+    response.logged(&format!("Installing plugin postgis version {postgis} ..."));
+    response.logged(&format!("Installing plugin pgcrypto version {pgcrypto} ..."));
+    response.logged(r#"AFTER: ["pgcrypto", "plpgsql", "postgis"]"#);
+    assert_eq!(response.data("postgis"), postgis);
+    assert_eq!(response.data("pgcrypto"), pgcrypto);
+    assert_eq!(response.data("Changed"), "true");
+    assert_eq!(response.data("Before"), "plpgsql 1.0");
     assert_eq!(
-        answer.data("After"),
+        response.data("After"),
         format!("pgcrypto {pgcrypto}, plpgsql 1.0, postgis {postgis}")
     );
-    let version = stage.database.value("SHOW server_version");
-    assert_eq!(Some(answer.data("ServerVersion")), version.split(' ').next());
+    let version = env.database.value("SHOW server_version");
+    assert_eq!(Some(response.data("ServerVersion")), version.split(' ').next());
     assert_eq!(
-        stage.database.value("SELECT ST_AsText(public.ST_Point(1, 2))"),
+        env.database.value("SELECT ST_AsText(public.ST_Point(1, 2))"),
         "POINT(1 2)",
         "PostGIS works, in public"
     );
@@ -80,43 +80,43 @@ fn the_example_of_the_readme() {
 
 #[test]
 fn an_empty_map_changes_nothing() {
-    let stage = Stage::new();
-    let answer = stage.create(&json!({})).succeeded();
-    assert_eq!(answer.data("Changes"), "none");
-    assert_eq!(answer.data("Changed"), "false");
-    assert_eq!(answer.data("After"), "plpgsql 1.0");
+    let env = TestEnvironment::new();
+    let response = env.create(&json!({})).succeeded();
+    assert_eq!(response.data("Changes"), "none");
+    assert_eq!(response.data("Changed"), "false");
+    assert_eq!(response.data("After"), "plpgsql 1.0");
 }
 
 #[test]
 fn a_requirement_is_installed_first_whatever_the_order() {
     for map in [r#"{"earthdistance": "", "cube": ""}"#, r#"{"cube": "", "earthdistance": ""}"#] {
-        let stage = Stage::new().with_map(map);
-        let answer = stage.create(&json!("MAP")).succeeded();
+        let env = TestEnvironment::new().with_map(map);
+        let response = env.create(&json!("MAP")).succeeded();
         for name in ["cube", "earthdistance"] {
-            assert_eq!(answer.data(name), stage.default_version(name));
+            assert_eq!(response.data(name), env.default_version(name));
         }
-        assert!(!answer.data("Changes").contains("required by"), "{answer:#?}");
+        assert!(!response.data("Changes").contains("required by"), "{response:#?}");
     }
 }
 
 #[test]
 fn a_requirement_that_the_map_does_not_list_says_so() {
-    let stage = Stage::new();
-    let answer = stage.create(&json!({ "earthdistance": "" })).succeeded();
-    let cube = stage.default_version("cube");
-    let changes = answer.data("Changes");
+    let env = TestEnvironment::new();
+    let response = env.create(&json!({ "earthdistance": "" })).succeeded();
+    let cube = env.default_version("cube");
+    let changes = response.data("Changes");
     assert!(changes.contains(&format!("created cube {cube} (required by earthdistance)")));
-    assert!(!answer.data.contains_key("cube"), "only the map's extensions have keys");
-    assert!(stage.database.extensions().contains_key("cube"));
+    assert!(!response.data.contains_key("cube"), "only the map's extensions have keys");
+    assert!(env.database.extensions().contains_key("cube"));
 }
 
 #[test]
 fn a_requirement_comes_at_the_version_of_the_map() {
-    let stage = Stage::new();
-    let answer = stage.create(&json!({ "earthdistance": "1.1", "cube": "1.3" })).succeeded();
-    assert_eq!(answer.data("cube"), "1.3");
-    let answer = stage.update(&answer, &json!({ "earthdistance": "1.1", "cube": "1.4" }));
-    assert_eq!(answer.succeeded().data("Changes"), "updated cube 1.3 to 1.4");
+    let env = TestEnvironment::new();
+    let response = env.create(&json!({ "earthdistance": "1.1", "cube": "1.3" })).succeeded();
+    assert_eq!(response.data("cube"), "1.3");
+    let response = env.update(&response, &json!({ "earthdistance": "1.1", "cube": "1.4" }));
+    assert_eq!(response.succeeded().data("Changes"), "updated cube 1.3 to 1.4");
 }
 
 #[test]
@@ -127,51 +127,54 @@ fn the_geocoder_and_its_family_in_any_order() {
         ["postgis", "postgis_tiger_geocoder", "fuzzystrmatch"],
     ] {
         let map = order.map(|name| format!(r#""{name}": """#)).join(", ");
-        let stage = Stage::new().with_map(&format!("{{{map}}}"));
-        if stage.postgis().is_none() {
+        let env = TestEnvironment::new().with_map(&format!("{{{map}}}"));
+        if env.postgis().is_none() {
             return;
         }
-        let answer = stage.create(&json!("MAP")).succeeded();
+        let response = env.create(&json!("MAP")).succeeded();
         for name in order {
-            assert_eq!(answer.data(name), stage.default_version(name));
+            assert_eq!(response.data(name), env.default_version(name));
         }
-        assert_eq!(stage.database.schema_of("postgis_tiger_geocoder"), "tiger");
-        assert_eq!(stage.database.schema_of("postgis"), "public");
+        assert_eq!(env.database.schema_of("postgis_tiger_geocoder"), "tiger");
+        assert_eq!(env.database.schema_of("postgis"), "public");
     }
 }
 
 #[test]
 fn an_update_keeps_the_id_and_the_data() {
-    let stage = Stage::new();
-    let created = stage.create(&json!({ "hstore": "1.4" })).succeeded();
+    let env = TestEnvironment::new();
+    let created = env.create(&json!({ "hstore": "1.4" })).succeeded();
     assert_eq!(created.data("hstore"), "1.4");
-    stage.database.query(
+    env.database.query(
         "CREATE TABLE kept (id int PRIMARY KEY, tags hstore); CREATE INDEX ON kept USING gin (tags);
          INSERT INTO kept SELECT n, hstore('n', n::text) FROM generate_series(1, 1000) AS n",
     );
     let sum = "SELECT sum((tags -> 'n')::int) FROM kept";
-    let before = stage.database.value(sum);
+    let before = env.database.value(sum);
     // 1.8, or 1.7 on PostgreSQL 13.
-    let newest = stage.default_version("hstore");
-    let updated = stage.update(&created, &json!({ "hstore": newest })).succeeded();
+    let newest = env.default_version("hstore");
+    let updated = env.update(&created, &json!({ "hstore": newest })).succeeded();
     assert_eq!(updated.id, created.id);
     assert_eq!(updated.data("Changes"), format!("updated hstore 1.4 to {newest}"));
     assert_eq!(updated.data("Before"), "hstore 1.4, plpgsql 1.0");
     assert_eq!(updated.data("After"), format!("hstore {newest}, plpgsql 1.0"));
-    assert_eq!(stage.database.value(sum), before);
-    assert_eq!(stage.database.value("SELECT count(*) FROM kept WHERE tags ? 'n'"), "1000");
+    assert_eq!(env.database.value(sum), before);
+    assert_eq!(env.database.value("SELECT count(*) FROM kept WHERE tags ? 'n'"), "1000");
 }
 
 #[test]
 fn a_third_extension_that_fails_undoes_the_first_two() {
-    let stage = Stage::new();
-    stage.refuse("tablefunc", "RAISE EXCEPTION 'not on my watch' USING HINT = 'ask the owner'");
-    let answer = stage.create(&json!({ "citext": "", "hstore": "", "tablefunc": "" }));
-    let answer = answer.failed(&["P0001", "not on my watch", "ask the owner", "tablefunc"]);
-    assert_eq!(answer.id, "Extensions-create-failed");
-    assert_eq!(stage.database.installed(), "");
+    let env = TestEnvironment::new();
+    env.run_after_create(
+        "tablefunc",
+        "RAISE EXCEPTION 'not on my watch' USING HINT = 'ask the owner'",
+    );
+    let response = env.create(&json!({ "citext": "", "hstore": "", "tablefunc": "" }));
+    let response = response.failed(&["P0001", "not on my watch", "ask the owner", "tablefunc"]);
+    assert_eq!(response.id, "Extensions-create-failed");
+    assert_eq!(env.database.installed(), "");
     assert_eq!(
-        stage.database.value(
+        env.database.value(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ),
@@ -181,22 +184,22 @@ fn a_third_extension_that_fails_undoes_the_first_two() {
 
 #[test]
 fn an_update_that_fails_keeps_its_id_and_the_rollback_is_quiet() {
-    let stage = Stage::new();
-    let created = stage.create(&json!({ "hstore": "1.7" })).succeeded();
-    let failed = stage.update(&created, &json!({ "hstore": "9.9", "citext": "" }));
+    let env = TestEnvironment::new();
+    let created = env.create(&json!({ "hstore": "1.7" })).succeeded();
+    let failed = env.update(&created, &json!({ "hstore": "9.9", "citext": "" }));
     let failed = failed.failed(&["hstore", "9.9"]);
     assert_eq!(failed.id, created.id);
-    let rolled_back = stage.update(&failed, &json!({ "hstore": "1.7" })).succeeded();
+    let rolled_back = env.update(&failed, &json!({ "hstore": "1.7" })).succeeded();
     assert_eq!(rolled_back.id, created.id);
     assert_eq!(rolled_back.data("Changed"), "false");
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
 #[test]
 fn four_functions_at_once() {
     for _ in 0..5 {
-        let stage = Stage::new();
-        let functions: Vec<_> = (0..4).map(|_| stage.another_function()).collect();
+        let env = TestEnvironment::new();
+        let functions: Vec<_> = (0..4).map(|_| env.another_function()).collect();
         for (drop, map) in [
             ("", json!({ "hstore": "1.4", "earthdistance": "" })),
             ("", json!({ "hstore": "1.7", "citext": "" })),
@@ -206,102 +209,101 @@ fn four_functions_at_once() {
                 json!({ "earthdistance": "1.1", "cube": "1.4" }),
             ),
         ] {
-            stage.database.query(drop);
-            let event = stage.event("Create", &json!({ "PluginsMap": map }));
-            let answers = stage.deliver_to_all(&functions, &event);
-            let answers = answers.into_iter().map(Answer::succeeded);
-            let changed = answers.filter(|answer| answer.data("Changed") == "true").count();
+            env.database.query(drop);
+            let event = env.event("Create", &json!({ "PluginsMap": map }));
+            let responses = env.deliver_to_all(&functions, &event);
+            let responses = responses.into_iter().map(Response::succeeded);
+            let changed = responses.filter(|response| response.data("Changed") == "true").count();
             assert_eq!(changed, 1, "one of them did it");
         }
     }
 }
 
 #[test]
-fn forty_extensions_in_one_answer() {
-    let stage = Stage::new();
-    let offered: Vec<&str> = PLAIN.into_iter().filter(|name| stage.database.offers(name)).collect();
+fn forty_extensions_in_one_response() {
+    let env = TestEnvironment::new();
+    let offered: Vec<&str> = PLAIN.into_iter().filter(|name| env.database.offers(name)).collect();
     println!("{} extensions", offered.len());
     assert!(offered.len() >= 35, "{offered:?}");
     let map: serde_json::Map<_, _> =
         offered.iter().map(|name| ((*name).to_owned(), json!("latest"))).collect();
-    let answer = stage.create(&Value::Object(map)).succeeded();
+    let response = env.create(&Value::Object(map)).succeeded();
     for name in &offered {
-        assert_eq!(answer.data(name), stage.default_version(name));
+        assert_eq!(response.data(name), env.default_version(name));
     }
     for key in ["Changed", "Changes", "Before", "After", "ServerVersion"] {
-        assert!(answer.data.contains_key(key), "{key}");
+        assert!(response.data.contains_key(key), "{key}");
     }
-    assert_eq!(stage.database.extensions().len(), offered.len() + 1);
+    assert_eq!(env.database.extensions().len(), offered.len() + 1);
 }
 
 #[test]
 fn another_database_than_the_secret_s() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let name = crate::support::database::unique("Other \"Data\" Base, ä");
     let other = Database::named(&name);
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Databases": [name] });
-    stage.create_with(&properties).succeeded();
-    assert_eq!(stage.database.installed(), "");
+    env.create_with(&properties).succeeded();
+    assert_eq!(env.database.installed(), "");
     assert!(other.installed().starts_with("hstore "));
 }
 
 #[test]
 fn a_dry_run_changes_nothing_and_tells_what_would_be() {
-    let stage = Stage::new();
-    let event = |dry| {
-        stage.event("Create", &json!({ "PluginsMap": { "earthdistance": "" }, "DryRun": dry }))
-    };
-    let answer = stage.deliver_once(&event("true")).succeeded();
-    assert_eq!(stage.database.installed(), "");
-    assert!(answer.data("Changes").contains("created earthdistance"), "{answer:#?}");
-    assert_eq!(answer.data("earthdistance"), stage.default_version("earthdistance"));
-    assert!(answer.data("After").contains("cube"), "{answer:#?}");
-    stage.deliver(&event("FALSE")).succeeded();
-    assert!(stage.database.installed().contains("earthdistance"));
+    let env = TestEnvironment::new();
+    let event =
+        |dry| env.event("Create", &json!({ "PluginsMap": { "earthdistance": "" }, "DryRun": dry }));
+    let response = env.deliver_once(&event("true")).succeeded();
+    assert_eq!(env.database.installed(), "");
+    assert!(response.data("Changes").contains("created earthdistance"), "{response:#?}");
+    assert_eq!(response.data("earthdistance"), env.default_version("earthdistance"));
+    assert!(response.data("After").contains("cube"), "{response:#?}");
+    env.deliver(&event("FALSE")).succeeded();
+    assert!(env.database.installed().contains("earthdistance"));
 }
 
 #[test]
 fn a_delete_under_retain_touches_nothing() {
-    let stage = Stage::new();
-    let created = stage.create(&json!({ "hstore": "" })).succeeded();
-    let calls = stage.secrets.calls().len();
+    let env = TestEnvironment::new();
+    let created = env.create(&json!({ "hstore": "" })).succeeded();
+    let calls = env.secrets.calls().len();
     for properties in [
         json!({ "PluginsMap": { "hstore": "" } }),
         json!({ "PluginsMap": null, "DBSecret": null, "OfAnOlderFunction": "x", "Port": "many" }),
     ] {
-        let event = stage.event_about("Delete", &created.id, &properties);
-        assert_eq!(stage.deliver(&event).succeeded().id, created.id);
+        let event = env.event_about("Delete", &created.id, &properties);
+        assert_eq!(env.deliver(&event).succeeded().id, created.id);
     }
-    let event = stage.event_about("Delete", "Extensions-create-failed", &json!({}));
-    stage.deliver(&event).succeeded();
-    assert_eq!(stage.secrets.calls().len(), calls, "no secret was read");
-    assert!(stage.database.installed().starts_with("hstore "));
+    let event = env.event_about("Delete", "Extensions-create-failed", &json!({}));
+    env.deliver(&event).succeeded();
+    assert_eq!(env.secrets.calls().len(), calls, "no secret was read");
+    assert!(env.database.installed().starts_with("hstore "));
     let visits = "SELECT count(*) FROM pg_stat_activity WHERE application_name <> '' \
         AND datname = current_database()";
-    assert_eq!(stage.database.value(visits), "0", "nobody is connected any more");
+    assert_eq!(env.database.value(visits), "0", "nobody is connected any more");
 }
 
 #[test]
 fn another_server_means_another_id() {
-    let stage = Stage::new();
-    let created = stage.create(&json!({ "hstore": "" })).succeeded();
+    let env = TestEnvironment::new();
+    let created = env.create(&json!({ "hstore": "" })).succeeded();
     let hash = created.id.strip_prefix("Extensions-").unwrap_or_default();
     assert!(hash.len() == 8 && hash.bytes().all(|b| b"0123456789abcdef".contains(&b)));
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Host": "127.0.0.1" });
-    let moved = stage.deliver(&stage.event_about("Update", &created.id, &properties)).succeeded();
+    let moved = env.deliver(&env.event_about("Update", &created.id, &properties)).succeeded();
     assert_ne!(moved.id, created.id, "a replacement");
     let properties = json!({ "PluginsMap": { "nonsense": "" }, "Host": "127.0.0.1" });
-    let failed = stage.deliver(&stage.event_about("Update", &created.id, &properties));
+    let failed = env.deliver(&env.event_about("Update", &created.id, &properties));
     assert_eq!(failed.failed(&["nonsense"]).id, created.id);
     let foreign = "2021/06/01/[$LATEST]0f1e2d3c";
     let properties = json!({ "PluginsMap": { "hstore": "" } });
-    let kept = stage.deliver(&stage.event_about("Update", foreign, &properties)).succeeded();
+    let kept = env.deliver(&env.event_about("Update", foreign, &properties)).succeeded();
     assert_eq!(kept.id, foreign, "an older function's id is kept");
 }
 
 #[test]
 fn the_events_of_the_repository_are_answered() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let map = |version: &str| json!({ "hstore": version });
     for (file, plugins) in [
         ("create", map("1.6")),
@@ -316,11 +318,11 @@ fn the_events_of_the_repository_are_answered() {
         assert!(event["RequestType"].is_string(), "{path}");
         event["ResourceProperties"]["DBSecret"] = json!(SECRET);
         event["ResourceProperties"]["PluginsMap"] = plugins;
-        let answer = match event.get("ResponseURL") {
-            Some(_) => stage.deliver(&event),
-            None => stage.invoke(&event),
+        let response = match event.get("ResponseURL") {
+            Some(_) => env.deliver(&event),
+            None => env.invoke(&event),
         };
-        answer.succeeded();
+        response.succeeded();
     }
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }

@@ -1,43 +1,46 @@
 //! `DryRun`, and the plan of it for a person.
 
-#![expect(clippy::expect_used, reason = "a broken stage is a failed test")]
+#![expect(clippy::expect_used, reason = "a broken test environment is a failed test")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::database::server;
 use crate::support::resource::{Resource, claims};
-use crate::support::stage::Stage;
+use crate::support::test_environment::TestEnvironment;
 use serde_json::{Value, json};
 
 #[test]
-fn a_rehearsal_drops_and_notes_nothing() {
-    let stage = Stage::new();
-    let mut it = Resource::new(&stage, "a", "Drop");
+fn a_dry_run_drops_and_records_nothing() {
+    let env = TestEnvironment::new();
+    let mut it = Resource::new(&env, "a", "Drop");
     let dry = |map: Value| json!({ "PluginsMap": map, "DryRun": "true" });
     it.create(&json!({ "hstore": "1.7" })).succeeded();
     let event = it.event("Update", &dry(json!({ "citext": "" })));
-    let answer = stage.deliver_once(&event).succeeded();
-    assert_eq!(answer.data("Changes"), stage.here("created citext 1.6; dropped hstore 1.7"));
-    answer.logged("Rehearsing: DROP EXTENSION \"hstore\" RESTRICT;");
-    assert_eq!(answer.data("After"), stage.here("citext 1.6, plpgsql 1.0"));
-    assert_eq!(stage.database.installed(), "hstore 1.7");
-    assert_eq!(claims(&stage.database), "a hstore created");
+    let response = env.deliver_once(&event).succeeded();
+    assert_eq!(
+        response.data("Changes"),
+        env.with_default_versions("created citext 1.6; dropped hstore 1.7")
+    );
+    response.logged("Rehearsing: DROP EXTENSION \"hstore\" RESTRICT;");
+    assert_eq!(response.data("After"), env.with_default_versions("citext 1.6, plpgsql 1.0"));
+    assert_eq!(env.database.installed(), "hstore 1.7");
+    assert_eq!(claims(&env.database), "a hstore created");
 }
 
 #[test]
 fn what_only_the_server_can_refuse_is_found_too() {
-    let stage = Stage::new();
-    stage.database.query("CREATE TYPE public.cube AS (x int)");
+    let env = TestEnvironment::new();
+    env.database.query("CREATE TYPE public.cube AS (x int)");
     let properties = json!({ "PluginsMap": { "hstore": "1.7", "cube": "" }, "DryRun": true });
-    stage.create_with(&properties).failed(&["42710", "cube"]);
-    assert_eq!(stage.database.installed(), "");
+    env.create_with(&properties).failed(&["42710", "cube"]);
+    assert_eq!(env.database.installed(), "");
 }
 
-/// `make plan` for an event, against the stage's database.
-fn plan(stage: &Stage, event: &Value) -> Output {
+/// `make plan` for an event, against the test environment's database.
+fn plan(env: &TestEnvironment, event: &Value) -> Output {
     let server = server();
-    let folder = Path::new(&server.ca).with_file_name(format!("plan-{}", stage.database.name));
+    let folder = Path::new(&server.ca).with_file_name(format!("plan-{}", env.database.name));
     std::fs::write(&folder, event.to_string()).expect("a file");
     Command::new("python3")
         .args([
@@ -50,7 +53,7 @@ fn plan(stage: &Stage, event: &Value) -> Output {
         .env("PGPORT", server.port.to_string())
         .env("PGUSER", &server.user)
         .env("PGPASSWORD", &server.password)
-        .env("PGDATABASE", &stage.database.name)
+        .env("PGDATABASE", &env.database.name)
         .env("PGSSLROOTCERT", &server.ca)
         .output()
         .expect("python3")
@@ -58,13 +61,13 @@ fn plan(stage: &Stage, event: &Value) -> Output {
 
 #[test]
 fn the_plan_for_a_person() {
-    let stage = Stage::new();
-    let event = stage.event("Create", &json!({ "PluginsMap": { "EarthDistance": "1.1" } }));
-    let output = plan(&stage, &event);
+    let env = TestEnvironment::new();
+    let event = env.event("Create", &json!({ "PluginsMap": { "EarthDistance": "1.1" } }));
+    let output = plan(&env, &event);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<&str> = text.lines().collect();
-    let cube = stage.default_version("cube");
+    let cube = env.default_version("cube");
     assert_eq!(
         lines[1..3],
         [
@@ -74,9 +77,9 @@ fn the_plan_for_a_person() {
         "{text}"
     );
     assert!(lines[3].starts_with("-- SUCCESS: "), "{text}");
-    assert_eq!(stage.database.installed(), "", "and nothing was done");
-    let event = stage.event("Create", &json!({ "PluginsMap": { "hstoer": "" } }));
-    let output = plan(&stage, &event);
+    assert_eq!(env.database.installed(), "", "and nothing was done");
+    let event = env.event("Create", &json!({ "PluginsMap": { "hstoer": "" } }));
+    let output = plan(&env, &event);
     assert_eq!(output.status.code(), Some(1), "a pipeline can go by it");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("-- FAILED: ") && text.contains("`hstore`"), "{text}");

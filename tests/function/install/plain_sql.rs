@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::{env, thread};
 
-use crate::support::answer::Answer;
 use crate::support::database::{Database, quoted};
-use crate::support::stage::Stage;
+use crate::support::response::Response;
+use crate::support::test_environment::TestEnvironment;
 use serde_json::{Value, json};
 
 /// What PostgreSQL's own packages bring, and PostGIS's, on any server that is claimed.
@@ -100,7 +100,7 @@ type Counts = BTreeMap<(&'static str, &'static str), usize>;
 
 /// A database of the function's, and one for plain SQL.
 struct Pair {
-    stage: Stage,
+    env: TestEnvironment,
     plain: Database,
     /// The resource's id, once it has one.
     id: String,
@@ -108,23 +108,24 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let pair = Self { stage: Stage::new(), plain: Database::create(), id: String::new() };
+        let pair =
+            Self { env: TestEnvironment::new(), plain: Database::create(), id: String::new() };
         // So that names are written with their schemas.
-        for database in [&pair.stage.database, &pair.plain] {
+        for database in [&pair.env.database, &pair.plain] {
             database.query("SET search_path = pg_catalog");
         }
         pair
     }
 
-    fn deliver(&mut self, kind: &str, map: &Value) -> Answer {
+    fn deliver(&mut self, kind: &str, map: &Value) -> Response {
         let properties = json!({ "PluginsMap": map, "RemovalPolicy": "Drop" });
         let event = match kind {
-            "Create" => self.stage.event(kind, &properties),
-            kind => self.stage.event_about(kind, &self.id, &properties),
+            "Create" => self.env.event(kind, &properties),
+            kind => self.env.event_about(kind, &self.id, &properties),
         };
-        let answer = self.stage.deliver_once(&event);
-        self.id.clone_from(&answer.id);
-        answer
+        let response = self.env.deliver_once(&event);
+        self.id.clone_from(&response.id);
+        response
     }
 
     /// What there is in one of the databases and not in the other.
@@ -132,7 +133,7 @@ impl Pair {
         let read = |database: &Database| -> BTreeSet<String> {
             database.query(CATALOG).into_iter().flatten().collect()
         };
-        let (ours, plain) = (read(&self.stage.database), read(&self.plain));
+        let (ours, plain) = (read(&self.env.database), read(&self.plain));
         let more = ours.difference(&plain).map(|line| format!("  only here:  {line}"));
         let less = plain.difference(&ours).map(|line| format!("  only plain: {line}"));
         more.chain(less).collect()
@@ -140,18 +141,18 @@ impl Pair {
 
     /// Does the same on both sides: how that ended, and where it differs what differs.
     fn both(&mut self, kind: &str, map: &Value, sql: &str) -> Result<&'static str, String> {
-        let answer = self.deliver(kind, map);
+        let response = self.deliver(kind, map);
         // TimescaleDB must be the first statement of its session.
         let plain = self.plain.server.connect(&self.plain.name).attempt(sql);
-        match (plain, answer.status.as_str()) {
+        match (plain, response.status.as_str()) {
             (Ok(_), "SUCCESS") => {}
             (Err(_), "FAILED") => return Ok(REFUSED),
-            (Ok(_), _) if answer.reason.contains("first statement of a session") => {
+            (Ok(_), _) if response.reason.contains("first statement of a session") => {
                 return Ok("by hand only");
             }
             (plain, _) => {
                 let plain = plain.err().map(|error| format!("{:?}", error.as_db_error()));
-                return Err(format!("  here: {}\n  plain: {plain:?}", answer.reason));
+                return Err(format!("  here: {}\n  plain: {plain:?}", response.reason));
             }
         }
         let differences = self.differences();
@@ -225,7 +226,7 @@ fn extensions_are_as_plain_sql_makes_them() {
                     results.1.extend(result.err());
                     drop(results);
                     // The next one begins without any.
-                    let databases = [&pair.stage.database, &pair.plain];
+                    let databases = [&pair.env.database, &pair.plain];
                     if !databases.iter().all(|database| database.installed().is_empty()) {
                         pair = Pair::new();
                     }

@@ -1,60 +1,60 @@
-//! The second function as a process: Lambda's records in, answers out.
+//! The responder as a process: Lambda's records in, answers out.
 
 use std::time::Duration;
 
-use crate::support::answer::Answer;
+use crate::support::fault_injection::{port_of, through};
 use crate::support::function::{Function, record};
 use crate::support::http_server::Reply;
 use crate::support::proxy::Proxy;
+use crate::support::response::Response;
 use crate::support::runtime_api::Outcome;
-use crate::support::stage::Stage;
-use crate::support::trouble::{port_of, through};
+use crate::support::test_environment::TestEnvironment;
 use serde_json::{Value, json};
 
 /// What Lambda leaves it.
 const TIME: Duration = Duration::from_secs(6);
 
-/// The second function, and where it sends its answers.
+/// The responder, and where it sends its responses.
 struct Second {
-    stage: Stage,
+    env: TestEnvironment,
     function: Function,
 }
 
 impl Second {
     fn start() -> Self {
         let function = Function::start(&[("_HANDLER", "responder".to_owned())]);
-        Self { stage: Stage::new(), function }
+        Self { env: TestEnvironment::new(), function }
     }
 
     /// An event of `CloudFormation`'s, with a URL of its own.
     fn event(&self, kind: &str) -> Value {
-        let mut event = self.stage.event(kind, &json!({ "PluginsMap": { "hstore": "1.7" } }));
-        let url = self.stage.bucket.url();
-        self.stage.plant(&url.signature);
+        let mut event = self.env.event(kind, &json!({ "PluginsMap": { "hstore": "1.7" } }));
+        let url = self.env.bucket.url();
+        self.env.keep_secret(&url.signature);
         event["ResponseURL"] = json!(url.url);
         event
     }
 
     /// The document of the one PUT that a record leads to, as it came.
     fn put_after(&self, record: &str) -> (Vec<u8>, Outcome) {
-        let before = self.stage.bucket.puts().len();
+        let before = self.env.bucket.puts().len();
         let outcome = self.function.invoke(record.as_bytes(), TIME);
-        let puts = self.stage.bucket.puts();
+        let puts = self.env.bucket.puts();
         assert_eq!(puts.len() - before, 1, "{outcome:?}");
         (puts[before].body.clone(), outcome)
     }
 
-    /// The answer that a record leads to.
-    fn answer_to(&self, event: &Value, record: &Value) -> Answer {
+    /// The response that a record leads to.
+    fn response_to(&self, event: &Value, record: &Value) -> Response {
         let (body, outcome) = self.put_after(&record.to_string());
-        let answer = Answer::read(event, &body, outcome);
-        self.stage.check_silence(&self.function, &answer);
-        answer
+        let response = Response::read(event, &body, outcome);
+        self.env.check_nothing_leaked(&self.function, &response);
+        response
     }
 }
 
 #[test]
-fn a_first_function_that_died_is_answered_for() {
+fn a_function_that_died_is_answered_for() {
     let second = Second::start();
     for (kind, words) in [
         ("Runtime.ExitError", "RequestId: e4b4 Error: Runtime exited with error: signal: killed"),
@@ -64,10 +64,10 @@ fn a_first_function_that_died_is_answered_for() {
     ] {
         let event = second.event("Create");
         let response = json!({ "errorType": kind, "errorMessage": words });
-        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &response));
-        let answer = answer.failed(&[kind, words, "/aws/lambda/postgres-extensions"]);
-        assert_eq!(answer.id, "Extensions-create-unknown");
-        assert_eq!(answer.outcome, Ok(Value::Null));
+        let response = second.response_to(&event, &record(&event, "RetriesExhausted", &response));
+        let response = response.failed(&[kind, words, "/aws/lambda/postgres-extensions"]);
+        assert_eq!(response.id, "Extensions-create-unknown");
+        assert_eq!(response.outcome, Ok(Value::Null));
     }
 }
 
@@ -80,19 +80,19 @@ fn a_record_that_repeats_the_url_is_answered_without_it() {
     let words = format!("panicked at {url}, with {query}: the end");
     let response = json!({ "errorType": "Runtime.Panic", "errorMessage": words });
     second
-        .answer_to(&event, &record(&event, "RetriesExhausted", &response))
+        .response_to(&event, &record(&event, "RetriesExhausted", &response))
         .failed(&["panicked at (hidden), with (hidden): the end"]);
 }
 
 #[test]
-fn an_event_that_nobody_can_read_further_is_answered_for() {
+fn an_event_that_cannot_be_read_is_answered_for() {
     let second = Second::start();
     let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
     for odd in [deep.as_str(), r#""\ud800""#, r#"{"\udc00":1}"#, "1e999"] {
         let sent = |event: &Value, response: &Value| {
             let record = record(event, "RetriesExhausted", response);
             let (body, outcome) = second.put_after(&record.to_string().replace("\"ODD\"", odd));
-            Answer::read(event, &body, outcome)
+            Response::read(event, &body, outcome)
         };
         let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
         for member in ["ResourceProperties", "OldResourceProperties", "ResourceType", "Odd"] {
@@ -115,8 +115,8 @@ fn an_event_that_was_never_started_is_answered_for() {
     let event = second.event("Create");
     let mut throttled = record(&event, "EventAgeExceeded", &Value::Null);
     throttled.as_object_mut().expect("a record").remove("responseContext");
-    let answer = second.answer_to(&event, &throttled);
-    answer.failed(&["throttled", "nothing was changed", "concurrency"]);
+    let response = second.response_to(&event, &throttled);
+    response.failed(&["throttled", "nothing was changed", "concurrency"]);
 }
 
 #[test]
@@ -130,13 +130,13 @@ fn an_update_and_a_delete_keep_their_id() {
         let mut event = second.event(kind);
         event["PhysicalResourceId"] = json!(id);
         let response = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
-        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &response));
-        assert_eq!(answer.failed(&["killed"]).id, id);
+        let response = second.response_to(&event, &record(&event, "RetriesExhausted", &response));
+        assert_eq!(response.failed(&["killed"]).id, id);
     }
 }
 
 #[test]
-fn a_document_of_the_first_function_goes_out_byte_for_byte() {
+fn a_response_of_the_function_is_forwarded_byte_for_byte() {
     let second = Second::start();
     let event = second.event("Create");
     // Not as any of our own code would write it.
@@ -154,7 +154,7 @@ fn a_document_of_the_first_function_goes_out_byte_for_byte() {
 }
 
 #[test]
-fn a_document_of_another_request_is_not_forwarded() {
+fn a_response_to_another_request_is_not_forwarded() {
     let second = Second::start();
     for field in ["StackId", "RequestId", "LogicalResourceId"] {
         let event = second.event("Create");
@@ -165,9 +165,9 @@ fn a_document_of_another_request_is_not_forwarded() {
         });
         document[field] = json!("somebody else's");
         let message = json!({ "errorType": "NotDelivered", "errorMessage": document.to_string() });
-        let answer = second.answer_to(&event, &record(&event, "RetriesExhausted", &message));
-        let answer = answer.failed(&["not an answer to this request"]);
-        assert_eq!(answer.id, "Extensions-create-unknown");
+        let response = second.response_to(&event, &record(&event, "RetriesExhausted", &message));
+        let response = response.failed(&["not an answer to this request"]);
+        assert_eq!(response.id, "Extensions-create-unknown");
     }
 }
 
@@ -187,7 +187,7 @@ fn a_record_that_is_not_ours_is_refused() {
         record(&event, "RetriesExhausted", &crash)
     };
     let bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1";
-    second.stage.plant("5ecre7ab1e");
+    second.env.keep_secret("5ecre7ab1e");
     for stranger in [
         json!({}),
         json!([1]),
@@ -213,43 +213,43 @@ fn a_record_that_is_not_ours_is_refused() {
         let said = format!("{error}{}", second.function.output());
         assert!(!said.contains("5ecre7ab1e"), "{said}");
     }
-    assert_eq!(second.stage.bucket.puts().len(), 0, "nobody was told anything");
+    assert_eq!(second.env.bucket.puts().len(), 0, "nobody was told anything");
 }
 
 #[test]
-fn the_second_function_tries_again_too() {
+fn the_responder_retries_too() {
     let second = Second::start();
     let event = second.event("Create");
     let crash = json!({ "errorType": "Runtime.ExitError", "errorMessage": "killed" });
     let record = record(&event, "RetriesExhausted", &crash);
-    second.stage.bucket.fail([Reply::status(503, ""), Reply::Cut]);
+    second.env.bucket.fail([Reply::status(503, ""), Reply::Cut]);
     let outcome = second.function.invoke(record.to_string().as_bytes(), TIME);
     assert_eq!(outcome, Ok(Value::Null));
-    let puts = second.stage.bucket.puts();
+    let puts = second.env.bucket.puts();
     assert_eq!(puts.len(), 3);
     assert!(puts.iter().all(|put| put.body == puts[0].body), "a retry tells the same");
-    second.stage.bucket.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
+    second.env.bucket.fail([Reply::status(403, "<Error><Code>AccessDenied</Code></Error>")]);
     let (_, outcome) = second.put_after(&record.to_string());
     assert_eq!(outcome.expect_err("refused for good")["errorType"], "NotDelivered");
 }
 
 #[test]
-fn what_the_first_function_could_not_deliver_the_second_does() {
+fn a_response_that_the_function_could_not_deliver_is_delivered() {
     let second = Second::start();
-    let stage = &second.stage;
+    let env = &second.env;
     let mut event = second.event("Create");
     let url = event["ResponseURL"].as_str().expect("a URL").to_owned();
-    // No route to the bucket, and then one: the second function is outside the VPC.
+    // No route to the bucket, and then one: the responder is outside the VPC.
     let route = Proxy::closed(port_of(&url));
     event["ResponseURL"] = json!(through(&url, route.port));
-    let outcome = stage.function.invoke(event.to_string().as_bytes(), TIME);
+    let outcome = env.function.invoke(event.to_string().as_bytes(), TIME);
     let error = outcome.expect_err("nobody took it");
-    assert_eq!(stage.database.installed(), "hstore 1.7", "the work itself was done");
+    assert_eq!(env.database.installed(), "hstore 1.7", "the work itself was done");
     route.open();
     let record = record(&event, "RetriesExhausted", &error);
-    let answer = second.answer_to(&event, &record).succeeded();
-    assert_eq!(answer.data("hstore"), "1.7");
-    let puts = stage.bucket.puts();
+    let response = second.response_to(&event, &record).succeeded();
+    assert_eq!(response.data("hstore"), "1.7");
+    let puts = env.bucket.puts();
     let sent = std::str::from_utf8(&puts[0].body).expect("UTF-8");
     assert_eq!(Some(sent), error["errorMessage"].as_str(), "the very document");
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::support::database::{Database, Session, server, unique};
-use crate::support::hole::Hole;
+use crate::support::fault_injection::{backends, eventually};
 use crate::support::proxy::Proxy;
 use crate::support::resource::{Resource, claims};
 use crate::support::secrets::Fault;
-use crate::support::stage::{SECRET, Stage};
-use crate::support::trouble::{backends, eventually};
+use crate::support::test_environment::{SECRET, TestEnvironment};
+use crate::support::unreachable_address::UnreachableAddress;
 use serde_json::{Value, json};
 
 const MAP: fn() -> Value = || json!({ "hstore": "1.7" });
@@ -40,120 +40,120 @@ impl Drop for Theirs {
 }
 
 /// A resource that has created `hstore` under `Drop`.
-fn created(stage: &Stage) -> Resource<'_> {
-    let mut it = Resource::new(stage, "a", "Drop");
+fn created(env: &TestEnvironment) -> Resource<'_> {
+    let mut it = Resource::new(env, "a", "Drop");
     it.create(&MAP()).succeeded();
     it
 }
 
 #[test]
 fn the_database_is_gone() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let gone = Database::create();
-    let mut it = Resource::new(&stage, "a", "Drop");
-    let both = json!([stage.database.name, gone.name]);
+    let mut it = Resource::new(&env, "a", "Drop");
+    let both = json!([env.database.name, gone.name]);
     it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
     drop(gone);
-    let answer = it.delete().succeeded();
-    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
-    assert_eq!(stage.database.installed(), "", "the other one was cleared");
+    let response = it.delete().succeeded();
+    assert!(response.reason.contains("dropped hstore 1.7"), "{response:#?}");
+    assert_eq!(env.database.installed(), "", "the other one was cleared");
     it.deliver("Delete", &json!({ "Databases": "no_such_database" })).succeeded();
 }
 
 #[test]
 fn the_secret_is_gone() {
-    let stage = Stage::new();
-    let mut it = created(&stage);
-    let full = stage.secret_of(&server().user, &server().password);
+    let env = TestEnvironment::new();
+    let mut it = created(&env);
+    let full = env.secret_of(&server().user, &server().password);
     let mut stripped = full.clone();
     for key in ["host", "port"] {
         stripped.as_object_mut().expect("a secret").remove(key);
     }
-    stage.secrets.put(SECRET, "AWSCURRENT", stripped.to_string());
-    let answer = it.delete().succeeded();
-    assert!(answer.reason.contains("`Host`"), "what is missing: {answer:#?}");
-    stage.secrets.remove(SECRET);
-    let answer = it.delete().succeeded();
-    assert!(answer.reason.contains("ResourceNotFoundException"), "{answer:#?}");
-    assert_eq!(stage.database.installed(), "hstore 1.7", "nobody could ask");
-    stage.secrets.put(SECRET, "AWSCURRENT", full.to_string());
-    stage.secrets.fail(SECRET, [Fault::Error("AccessDeniedException")]);
+    env.secrets.put(SECRET, "AWSCURRENT", stripped.to_string());
+    let response = it.delete().succeeded();
+    assert!(response.reason.contains("`Host`"), "what is missing: {response:#?}");
+    env.secrets.remove(SECRET);
+    let response = it.delete().succeeded();
+    assert!(response.reason.contains("ResourceNotFoundException"), "{response:#?}");
+    assert_eq!(env.database.installed(), "hstore 1.7", "nobody could ask");
+    env.secrets.put(SECRET, "AWSCURRENT", full.to_string());
+    env.secrets.fail(SECRET, [Fault::Error("AccessDeniedException")]);
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "", "a denied access may pass, and did");
+    assert_eq!(env.database.installed(), "", "a denied access may pass, and did");
 }
 
 #[test]
 fn the_server_is_gone() {
-    let stage = Stage::new();
-    let mut it = created(&stage);
+    let env = TestEnvironment::new();
+    let mut it = created(&env);
     let proxy = Proxy::closed(server().port);
     let event = |it: &Resource, port: u16| it.event("Delete", &json!({ "Port": port }));
     let started = Instant::now();
-    let answer = stage.deliver_once(&event(&it, proxy.port)).succeeded();
-    assert!(answer.reason.contains("nobody is there to ask"), "{answer:#?}");
+    let response = env.deliver_once(&event(&it, proxy.port)).succeeded();
+    assert!(response.reason.contains("nobody is there to ask"), "{response:#?}");
     assert!(started.elapsed() < Duration::from_secs(25), "not the whole budget");
-    let hole = Hole::dig();
+    let unreachable = UnreachableAddress::new();
     let started = Instant::now();
-    stage.deliver_once(&event(&it, hole.port)).succeeded();
+    env.deliver_once(&event(&it, unreachable.port)).succeeded();
     assert!(started.elapsed() >= Duration::from_secs(20), "silence is given longer");
     let unknown = it.event("Delete", &json!({ "Host": "no-such-host.invalid" }));
-    stage.deliver_once(&unknown).succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    env.deliver_once(&unknown).succeeded();
+    assert_eq!(env.database.installed(), "hstore 1.7");
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "");
+    assert_eq!(env.database.installed(), "");
 }
 
 #[test]
 fn a_server_that_is_there_and_refuses_us_is_not_gone() {
-    let stage = Stage::new();
-    let mut it = created(&stage);
-    let full = stage.secret_of(&server().user, &server().password);
-    stage.credentials(&server().user, "a-wrong-password");
+    let env = TestEnvironment::new();
+    let mut it = created(&env);
+    let full = env.secret_of(&server().user, &server().password);
+    env.credentials(&server().user, "a-wrong-password");
     it.delete().failed(&["28P01"]);
-    stage.secrets.put(SECRET, "AWSCURRENT", full.to_string());
+    env.secrets.put(SECRET, "AWSCURRENT", full.to_string());
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "");
+    assert_eq!(env.database.installed(), "");
 }
 
 #[test]
-fn it_goes_by_the_claims_and_not_by_its_map() {
-    let stage = Stage::new();
+fn a_delete_goes_by_the_claims_and_not_by_its_map() {
+    let env = TestEnvironment::new();
     let other = Database::create();
-    let mut it = Resource::new(&stage, "a", "Drop");
-    let both = json!([stage.database.name, other.name]);
+    let mut it = Resource::new(&env, "a", "Drop");
+    let both = json!([env.database.name, other.name]);
     it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
     let odd = json!({ "PluginsMap": { "citext": 1.1, "no_such": "x" }, "Colour": "blue",
-                      "Databases": [stage.database.name], "DowngradePolicy": 7 });
+                      "Databases": [env.database.name], "DowngradePolicy": 7 });
     it.deliver("Delete", &odd).succeeded();
-    assert_eq!(stage.database.installed(), "");
+    assert_eq!(env.database.installed(), "");
     assert_eq!(other.installed(), "hstore 1.7", "its properties do not name that one");
     assert_eq!(claims(&other), "a hstore created");
 }
 
 #[test]
-fn it_enters_the_databases_of_its_properties_and_no_others() {
-    let stage = Stage::new().with_seconds(20);
-    let mut it = created(&stage);
+fn a_delete_connects_to_the_databases_of_its_properties_only() {
+    let env = TestEnvironment::new().with_seconds(20);
+    let mut it = created(&env);
     let theirs = Theirs::create();
     theirs.hang();
-    let answer = it.delete().succeeded();
-    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
-    assert_eq!(stage.database.installed(), "");
+    let response = it.delete().succeeded();
+    assert!(response.reason.contains("dropped hstore 1.7"), "{response:#?}");
+    assert_eq!(env.database.installed(), "");
 }
 
 #[test]
-fn one_of_its_databases_that_does_not_respond_keeps_none_from_being_cleared() {
-    let stage = Stage::new();
+fn a_database_that_does_not_respond_keeps_no_other_from_being_cleared() {
+    let env = TestEnvironment::new();
     let theirs = Theirs::create();
-    let mut it = Resource::new(&stage, "a", "Drop");
-    let both = json!([theirs.name, stage.database.name]);
+    let mut it = Resource::new(&env, "a", "Drop");
+    let both = json!([theirs.name, env.database.name]);
     it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
     theirs.hang();
-    let answer = stage.deliver_once(&it.event("Delete", &it.properties.clone())).succeeded();
-    assert!(answer.reason.contains("dropped hstore 1.7"), "{answer:#?}");
-    let log = answer.log.join("\n");
+    let response = env.deliver_once(&it.event("Delete", &it.properties.clone())).succeeded();
+    assert!(response.reason.contains("dropped hstore 1.7"), "{response:#?}");
+    let log = response.log.join("\n");
     assert!(log.contains("passed over"), "{log}");
-    assert_eq!(stage.database.installed(), "");
+    assert_eq!(env.database.installed(), "");
     theirs.admin.query("ROLLBACK");
     let hstore = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
     assert_eq!(server().connect(&theirs.name).value(hstore), "1");
@@ -162,76 +162,76 @@ fn one_of_its_databases_that_does_not_respond_keeps_none_from_being_cleared() {
 }
 
 #[test]
-fn under_retain_nobody_is_asked() {
-    let stage = Stage::new();
-    let mut it = created(&stage);
-    let calls = stage.secrets.calls().len();
+fn under_retain_no_server_is_contacted() {
+    let env = TestEnvironment::new();
+    let mut it = created(&env);
+    let calls = env.secrets.calls().len();
     for properties in [
         json!({ "RemovalPolicy": "Retain" }),
         json!({ "RemovalPolicy": "drop" }),
         json!({ "DryRun": true }),
     ] {
         let event = it.event("Delete", &properties);
-        stage.deliver(&event).succeeded();
+        env.deliver(&event).succeeded();
     }
-    let failed = format!("{}-create-failed", crate::support::stage::LOGICAL_ID);
+    let failed = format!("{}-create-failed", crate::support::test_environment::LOGICAL_ID);
     let issued = std::mem::replace(&mut it.id, failed);
     it.delete().succeeded();
-    assert_eq!(stage.secrets.calls().len(), calls, "no secret was read");
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.secrets.calls().len(), calls, "no secret was read");
+    assert_eq!(env.database.installed(), "hstore 1.7");
     it.id = issued;
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "");
+    assert_eq!(env.database.installed(), "");
 }
 
 #[test]
 fn with_an_id_that_was_never_issued() {
     for id in ["stack-Extensions-0A1B2C3D4E5F", "Extensions-create-unknown"] {
-        let stage = Stage::new();
-        let mut stranger = Resource::new(&stage, "b", "Drop");
+        let env = TestEnvironment::new();
+        let mut stranger = Resource::new(&env, "b", "Drop");
         stranger.create(&json!({ "citext": "" })).succeeded();
-        let mut it = created(&stage);
+        let mut it = created(&env);
         id.clone_into(&mut it.id);
         it.delete().succeeded();
         assert_eq!(
-            stage.database.installed(),
-            stage.here("citext 1.6"),
+            env.database.installed(),
+            env.with_default_versions("citext 1.6"),
             "{id}: another stack's stays"
         );
-        assert_eq!(claims(&stage.database), "b citext created");
+        assert_eq!(claims(&env.database), "b citext created");
     }
 }
 
 #[test]
 fn with_an_id_of_another_server() {
-    let stage = Stage::new();
-    let mut it = created(&stage);
+    let env = TestEnvironment::new();
+    let mut it = created(&env);
     "Extensions-01234567".clone_into(&mut it.id);
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
 #[test]
 fn while_the_create_still_runs() {
     for several in [false, true] {
-        let stage = Stage::new();
+        let env = TestEnvironment::new();
         let other = Database::create();
-        let both = json!([other.name, stage.database.name]);
+        let both = json!([other.name, env.database.name]);
         let databases = if several { both } else { Value::Null };
-        stage.refuse("hstore", "PERFORM pg_sleep(2)");
-        let mut it = Resource::new(&stage, "a", "Drop");
+        env.run_after_create("hstore", "PERFORM pg_sleep(2)");
+        let mut it = Resource::new(&env, "a", "Drop");
         let create = it.event("Create", &json!({ "PluginsMap": MAP() }));
         it.id = "stack-Extensions-0A1B2C3D4E5F".to_owned();
         let delete = it.event("Delete", &json!({ "PluginsMap": MAP(), "Databases": databases }));
-        let other = stage.another_function();
+        let other = env.another_function();
         std::thread::scope(|scope| {
-            let creating = scope.spawn(|| stage.deliver_once(&create).succeeded());
+            let creating = scope.spawn(|| env.deliver_once(&create).succeeded());
             let sleeping = backends("AND wait_event = 'PgSleep'");
-            eventually(|| stage.database.value(&sleeping) != "0");
-            stage.deliver_to(&other, &delete).succeeded();
-            creating.join().expect("an answer");
+            eventually(|| env.database.value(&sleeping) != "0");
+            env.deliver_to(&other, &delete).succeeded();
+            creating.join().expect("a response");
         });
-        assert_eq!(stage.database.installed(), "");
-        assert_eq!(claims(&stage.database), "none");
+        assert_eq!(env.database.installed(), "");
+        assert_eq!(claims(&env.database), "none");
     }
 }

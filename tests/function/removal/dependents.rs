@@ -98,7 +98,7 @@ fn first(rows: Vec<Vec<String>>) -> BTreeSet<String> {
     rows.into_iter().map(|mut row| row.remove(0)).collect()
 }
 
-/// What the look names.
+/// What the query names.
 fn named(session: &Session, names: &str) -> BTreeSet<String> {
     let text = session.value(&look(names, None));
     let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -178,7 +178,7 @@ fn check(case: &Case, session: &Session, version: u32) -> Vec<String> {
 }
 
 #[test]
-fn the_look_names_what_the_server_names() {
+fn every_dependent_is_named_as_the_server_names_it() {
     let database = Database::create();
     let version: u32 = database
         .value("SELECT current_setting('server_version_num')::int / 10000")

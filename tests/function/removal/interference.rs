@@ -3,31 +3,31 @@
 
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, server, unique};
+use crate::support::fault_injection::{backends, eventually};
 use crate::support::resource::{Resource, claims};
-use crate::support::stage::Stage;
-use crate::support::trouble::{backends, eventually};
+use crate::support::test_environment::TestEnvironment;
 use serde_json::json;
 
 #[test]
 fn a_view_of_the_claims() {
-    let stage = Stage::new();
-    let mut it = Resource::new(&stage, "a", "Drop");
+    let env = TestEnvironment::new();
+    let mut it = Resource::new(&env, "a", "Drop");
     it.create(&json!({ "hstore": "1.7" })).succeeded();
-    stage.database.query(
+    env.database.query(
         "CREATE VIEW public.who AS SELECT logical_id, extension FROM cfn_postgres_extensions.claim",
     );
     it.delete().succeeded();
-    assert_eq!(stage.database.installed(), "");
-    assert_eq!(claims(&stage.database), "empty", "the view stays, and what it looks at");
+    assert_eq!(env.database.installed(), "");
+    assert_eq!(claims(&env.database), "empty", "the view stays, and what it looks at");
 }
 
 #[test]
-fn a_tenant_who_has_us_take_his_role() {
+fn a_tenant_who_changes_the_role_of_the_session() {
     for (setting, back) in [("role", "SET ROLE NONE"), ("session_authorization", "SUPERUSER")] {
-        let stage = Stage::new();
+        let env = TestEnvironment::new();
         let back =
             back.replace("SUPERUSER", &format!("SET SESSION AUTHORIZATION {}", server().user));
-        let mut it = Resource::new(&stage, "a", "Drop");
+        let mut it = Resource::new(&env, "a", "Drop");
         it.create(&json!({ "hstore": "1.7" })).succeeded();
         let theirs = Database::create();
         let tenant = theirs.role("pw", "");
@@ -50,31 +50,31 @@ fn a_tenant_who_has_us_take_his_role() {
              RESET ROLE",
             theirs.name
         ));
-        let both = json!([stage.database.name, theirs.name]);
+        let both = json!([env.database.name, theirs.name]);
         it.deliver("Delete", &json!({ "Databases": both })).succeeded();
         let superuser = format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{tenant}'");
-        assert_eq!(stage.database.value(&superuser), "f", "{setting}");
-        assert_eq!(stage.database.installed(), "");
+        assert_eq!(env.database.value(&superuser), "f", "{setting}");
+        assert_eq!(env.database.installed(), "");
     }
 }
 
 #[test]
 fn rows_that_are_being_written() {
-    let stage = Stage::new();
-    let mut it = Resource::new(&stage, "a", "Drop");
+    let env = TestEnvironment::new();
+    let mut it = Resource::new(&env, "a", "Drop");
     it.create(&json!({ "keeper": "" })).succeeded();
-    let writer = server().connect(&stage.database.name);
+    let writer = server().connect(&env.database.name);
     writer.query("BEGIN; INSERT INTO public.kept VALUES (2, true)");
     std::thread::scope(|scope| {
         let delete = it.event("Delete", &json!({}));
-        let stage = &stage;
-        let deleting = scope.spawn(move || stage.deliver_once(&delete));
+        let env = &env;
+        let deleting = scope.spawn(move || env.deliver_once(&delete));
         let waiting = backends("AND wait_event_type = 'Lock'");
-        eventually(|| stage.database.value(&waiting) != "0");
+        eventually(|| env.database.value(&waiting) != "0");
         writer.query("COMMIT");
-        deleting.join().expect("an answer").failed(&["public.kept", "rows of yours"]);
+        deleting.join().expect("a response").failed(&["public.kept", "rows of yours"]);
     });
-    assert_eq!(stage.database.value("SELECT count(*) FROM public.kept"), "1");
+    assert_eq!(env.database.value("SELECT count(*) FROM public.kept"), "1");
 }
 
 /// The columns of the table of claims.
@@ -85,11 +85,11 @@ const COLUMNS: &str = "stack text NOT NULL, logical_id text NOT NULL, physical_i
 
 /// A table of claims that a member of what is called `rds_superuser` made for the function's role, an
 /// ordinary one. With `take()` for a default it takes over whoever writes to it.
-fn lent_by_a_stand_in(stage: &Stage, default: &str) -> String {
-    let deployer = stage.database.role("of a deployer", "");
-    let owner = stage.database.role("of a tenant", "");
-    stage.credentials(&deployer, "of a deployer");
-    stage.database.query(&format!(
+fn lent_by_a_stand_in(env: &TestEnvironment, default: &str) -> String {
+    let deployer = env.database.role("of a deployer", "");
+    let owner = env.database.role("of a tenant", "");
+    env.credentials(&deployer, "of a deployer");
+    env.database.query(&format!(
         "DO $$ BEGIN CREATE ROLE rds_superuser; EXCEPTION WHEN duplicate_object OR unique_violation
          THEN NULL; END $$;
          GRANT rds_superuser TO {owner}; GRANT CREATE ON DATABASE {database} TO {deployer};
@@ -103,61 +103,61 @@ fn lent_by_a_stand_in(stage: &Stage, default: &str) -> String {
          GRANT USAGE, CREATE ON SCHEMA cfn_postgres_extensions TO {deployer};
          GRANT SELECT, INSERT, UPDATE, DELETE ON claim TO {deployer};
          RESET search_path; RESET ROLE",
-        database = stage.database.name,
+        database = env.database.name,
         columns = COLUMNS.replace("now()", default),
     ));
     owner
 }
 
 /// What could be taken over: the roles of a database, with their passwords and memberships.
-fn roles(stage: &Stage) -> Vec<Vec<String>> {
-    stage.database.query(&format!(
+fn roles(env: &TestEnvironment) -> Vec<Vec<String>> {
+    env.database.query(&format!(
         "SELECT r, ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = r.oid)
          FROM pg_authid AS r WHERE has_database_privilege(r.oid, '{}', 'CREATE') ORDER BY r.oid",
-        stage.database.name
+        env.database.name
     ))
 }
 
 #[test]
-fn a_tenant_who_calls_himself_a_clouds_superuser() {
-    let stage = Stage::new();
-    let owner = lent_by_a_stand_in(&stage, "take()");
+fn a_tenant_with_the_name_of_a_clouds_superuser() {
+    let env = TestEnvironment::new();
+    let owner = lent_by_a_stand_in(&env, "take()");
     let words = ["claims in schema `cfn_postgres_extensions`", &format!("role `{owner}`")];
     let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
-    let before = roles(&stage);
-    stage.create_with(&properties).failed(&words);
+    let before = roles(&env);
+    env.create_with(&properties).failed(&words);
     // What is set for a database alone is no cloud's.
-    stage.database.set("\"rds.extensions\"", "hstore");
-    stage.create_with(&properties).failed(&words);
-    assert_eq!(roles(&stage), before);
-    assert_eq!(stage.database.installed(), "");
+    env.database.set("\"rds.extensions\"", "hstore");
+    env.create_with(&properties).failed(&words);
+    assert_eq!(roles(&env), before);
+    assert_eq!(env.database.installed(), "");
 }
 
 #[test]
-fn a_clouds_superuser_where_the_cloud_is() {
+fn the_superuser_role_of_a_cloud() {
     let cluster = Cluster::start(&["rds.extensions=hstore"]);
     let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
     for default in ["take()", "now()"] {
         let database = Database::at(cluster.server, &unique("app"));
-        let stage = Stage::with(database, &[("PGSSLROOTCERT", cluster.server.ca.clone())]);
-        lent_by_a_stand_in(&stage, default);
-        let before = roles(&stage);
-        let answer = stage.create_with(&properties);
-        assert_eq!(roles(&stage), before);
+        let env = TestEnvironment::with(database, &[("PGSSLROOTCERT", cluster.server.ca.clone())]);
+        lent_by_a_stand_in(&env, default);
+        let before = roles(&env);
+        let response = env.create_with(&properties);
+        assert_eq!(roles(&env), before);
         if default == "now()" {
-            answer.succeeded();
-            assert_eq!(claims(&stage.database), format!("{} hstore created", stage.database.name));
+            response.succeeded();
+            assert_eq!(claims(&env.database), format!("{} hstore created", env.database.name));
         } else {
-            answer.failed(&["not the table of this function"]);
+            response.failed(&["not the table of this function"]);
         }
     }
 }
 
 #[test]
 fn a_table_of_claims_is_believed_only_as_it_was_made() {
-    let stage = Stage::new();
+    let env = TestEnvironment::new();
     let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "RemovalPolicy": "Drop" });
-    stage.database.query(
+    env.database.query(
         "CREATE SCHEMA aside;
          CREATE FUNCTION aside.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now()';
          CREATE FUNCTION aside.ring() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
@@ -205,13 +205,13 @@ fn a_table_of_claims_is_believed_only_as_it_was_made() {
                           FOREIGN KEY (a, b, c, d) REFERENCES {claim})"
         ),
     ] {
-        stage.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {made}"));
-        let answer = stage.deliver_once(&stage.event("Create", &properties));
-        assert_eq!(answer.status, "FAILED", "{made}");
-        answer.failed(&["not the table of this function"]);
-        stage.database.query("DROP SCHEMA cfn_postgres_extensions CASCADE");
-        stage.database.query("DROP TABLE IF EXISTS aside.child");
+        env.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {made}"));
+        let response = env.deliver_once(&env.event("Create", &properties));
+        assert_eq!(response.status, "FAILED", "{made}");
+        response.failed(&["not the table of this function"]);
+        env.database.query("DROP SCHEMA cfn_postgres_extensions CASCADE");
+        env.database.query("DROP TABLE IF EXISTS aside.child");
     }
-    stage.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {table}"));
-    stage.create_with(&properties).succeeded();
+    env.database.query(&format!("CREATE SCHEMA cfn_postgres_extensions; {table}"));
+    env.create_with(&properties).succeeded();
 }

@@ -3,30 +3,30 @@
 //! Rights are read from the server's catalog at the end of each story.
 
 use crate::support::database::{Database, quoted, server};
+use crate::support::fault_injection::{backends, eventually};
 use crate::support::resource::Resource;
-use crate::support::stage::Stage;
-use crate::support::trouble::{backends, eventually};
+use crate::support::test_environment::TestEnvironment;
 use serde_json::json;
 
 /// A database whose owner is no superuser.
 struct Tenancy {
-    stage: Stage,
+    env: TestEnvironment,
     tenant: String,
 }
 
 impl Tenancy {
     fn new() -> Self {
-        let stage = Stage::new();
-        let tenant = stage.database.role("of a tenant", "");
-        let name = &stage.database.name;
-        stage.database.query(&format!("ALTER DATABASE {name} OWNER TO {tenant}"));
-        Self { stage, tenant }
+        let env = TestEnvironment::new();
+        let tenant = env.database.role("of a tenant", "");
+        let name = &env.database.name;
+        env.database.query(&format!("ALTER DATABASE {name} OWNER TO {tenant}"));
+        Self { env, tenant }
     }
 
     /// Runs statements as the tenant.
     #[track_caller]
     fn prepare(&self, sql: &str) {
-        self.stage.database.query(&format!("SET ROLE {}; {sql}; RESET ROLE", self.tenant));
+        self.env.database.query(&format!("SET ROLE {}; {sql}; RESET ROLE", self.tenant));
     }
 
     /// A function in a schema for an operator, or by another name, that takes all rights it can get.
@@ -58,7 +58,7 @@ impl Tenancy {
         self.prepare(&format!(
             "SELECT set_config('search_path', '{path}', false);
              ALTER DATABASE {} SET search_path FROM CURRENT; RESET search_path",
-            self.stage.database.name
+            self.env.database.name
         ));
     }
 
@@ -69,7 +69,7 @@ impl Tenancy {
 
     /// Every right that the tenant has on the server.
     fn rights(&self) -> Vec<Vec<String>> {
-        self.stage.database.query(&format!(
+        self.env.database.query(&format!(
             "SELECT to_jsonb(r) - 'rolpassword', ARRAY(
                  SELECT m.roleid::regrole FROM pg_auth_members AS m WHERE m.member = r.oid)
              FROM pg_roles AS r WHERE rolname = '{}'",
@@ -80,17 +80,17 @@ impl Tenancy {
     /// What would run scripts is refused with these words, and the tenant gains nothing.
     #[track_caller]
     fn refused(&self, words: &[&str]) {
-        let before = (self.rights(), self.stage.database.extensions());
+        let before = (self.rights(), self.env.database.extensions());
         let mut maps =
             vec![json!({ "trusting": "1.1" }), json!({ "trusting": "1.0", "hstore": "" })];
-        if self.stage.postgis().is_some() {
+        if self.env.postgis().is_some() {
             maps.push(json!({ "postgis_tiger_geocoder": "" }));
             maps.push(json!({ "postgis_topology": "" }));
         }
         for map in maps {
-            let answer = self.stage.create(&map).failed(words);
-            answer.failed(&["no extension script is run", "nothing was changed"]);
-            assert_eq!((self.rights(), self.stage.database.extensions()), before, "{map}");
+            let response = self.env.create(&map).failed(words);
+            response.failed(&["no extension script is run", "nothing was changed"]);
+            assert_eq!((self.rights(), self.env.database.extensions()), before, "{map}");
         }
     }
 }
@@ -99,11 +99,11 @@ impl Tenancy {
 fn a_search_path_that_is_more_than_names() {
     let it = Tenancy::new();
     it.set_path(&it.injection());
-    let reset = format!("ALTER DATABASE {} RESET search_path", it.stage.database.name);
+    let reset = format!("ALTER DATABASE {} RESET search_path", it.env.database.name);
     let path = format!("`{}`", it.injection());
     it.refused(&["`search_path`", &path, "holds more than names", &reset]);
     it.prepare(&reset);
-    it.stage.create(&json!({ "trusting": "" })).succeeded();
+    it.env.create(&json!({ "trusting": "" })).succeeded();
 }
 
 #[test]
@@ -119,17 +119,17 @@ fn a_schema_before_pg_catalog_in_the_search_path() {
 #[test]
 fn a_search_path_of_the_database_that_the_roles_own_hides() {
     let it = Tenancy::new();
-    let role = it.stage.database.role("of an operator", "SUPERUSER");
-    it.stage.credentials(&role, "of an operator");
-    it.stage.database.query(&format!("ALTER ROLE {role} SET search_path = public"));
+    let role = it.env.database.role("of an operator", "SUPERUSER");
+    it.env.credentials(&role, "of an operator");
+    it.env.database.query(&format!("ALTER ROLE {role} SET search_path = public"));
     it.set_path(&it.injection());
     it.refused(&["holds more than names", "ALTER DATABASE"]);
     it.set_path("public");
-    it.stage.create(&json!({ "trusting": "" })).succeeded();
+    it.env.create(&json!({ "trusting": "" })).succeeded();
     // The role's own is told as the role's.
-    it.stage.database.query(&format!("ALTER ROLE {role} SET search_path = public, pg_catalog"));
+    it.env.database.query(&format!("ALTER ROLE {role} SET search_path = public, pg_catalog"));
     let reset = format!("ALTER ROLE {role} RESET search_path");
-    it.stage.create(&json!({ "hstore": "" })).failed(&["before `pg_catalog`", &reset]);
+    it.env.create(&json!({ "hstore": "" })).failed(&["before `pg_catalog`", &reset]);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn operators_on_built_in_types_where_scripts_search() {
         }),
         ("given to a superuser, but for its function", "public.=(character varying", |it| {
             it.plant_operator("public", "varchar");
-            it.stage.database.query("ALTER OPERATOR public.=(varchar, varchar) OWNER TO postgres");
+            it.env.database.query("ALTER OPERATOR public.=(varchar, varchar) OWNER TO postgres");
         }),
     ];
     for (title, operator, prepare) in cases {
@@ -172,16 +172,16 @@ fn operators_where_one_extension_goes_or_what_it_requires_is() {
     it.prepare("CREATE SCHEMA theirs");
     it.plant_operator("theirs", "varchar");
     // Nothing searches there.
-    it.stage.create(&json!({ "trusting": "1.0" })).succeeded();
-    it.stage.database.query("CREATE EXTENSION cube SCHEMA theirs");
+    it.env.create(&json!({ "trusting": "1.0" })).succeeded();
+    it.env.database.query("CREATE EXTENSION cube SCHEMA theirs");
     for map in [
         json!({ "citext": { "Schema": "theirs" } }),
         json!({ "earthdistance": "" }),
         json!({ "trusting": { "Version": "1.1", "Schema": "theirs" } }),
     ] {
-        it.stage.create(&map).failed(&["theirs.=(character varying,character varying)"]);
+        it.env.create(&map).failed(&["theirs.=(character varying,character varying)"]);
     }
-    it.stage.create(&json!({ "citext": "", "trusting": "1.1" })).succeeded();
+    it.env.create(&json!({ "citext": "", "trusting": "1.1" })).succeeded();
 }
 
 #[test]
@@ -198,26 +198,26 @@ fn many_operators_are_counted() {
     it.plant_function("public.minus", "varchar", "varchar", "$1");
     it.prepare("CREATE OPERATOR public.- (FUNCTION = public.minus, RIGHTARG = varchar)");
     let words = ["public.<>(information_schema.sql_identifier", "and 2 more"];
-    it.stage.create(&json!({ "hstore": "" })).failed(&words);
+    it.env.create(&json!({ "hstore": "" })).failed(&words);
 }
 
 #[test]
 fn functions_with_the_names_of_the_servers_are_a_warning() {
     let it = Tenancy::new();
     it.plant_function("public.lower", "varchar", "text", "pg_catalog.lower($1)");
-    let created = it.stage.create(&json!({ "hstore": "1.7" })).succeeded();
+    let created = it.env.create(&json!({ "hstore": "1.7" })).succeeded();
     let tenant = &it.tenant;
     let warning = format!("`public.lower(character varying)` of `{tenant}`");
     assert!(created.data("Changes").starts_with("created hstore 1.7; warning: "), "{created:#?}");
     assert!(created.data("Changes").ends_with(&warning), "{created:#?}");
-    let again = it.stage.create(&json!({ "hstore": "1.7" })).succeeded();
+    let again = it.env.create(&json!({ "hstore": "1.7" })).succeeded();
     assert_eq!(again.data("Changes"), "none", "no script was run");
 }
 
 #[test]
 fn what_runs_no_script_is_not_refused() {
     let it = Tenancy::new();
-    let mut resource = Resource::new(&it.stage, "a", "Drop");
+    let mut resource = Resource::new(&it.env, "a", "Drop");
     resource.create(&json!({ "hstore": "1.7", "citext": "" })).succeeded();
     it.prepare("CREATE SCHEMA evil");
     it.plant_operator("public", "varchar");
@@ -226,11 +226,11 @@ fn what_runs_no_script_is_not_refused() {
     let before = it.rights();
     resource.update(&json!({ "hstore": "any", "citext": "" })).succeeded();
     resource.update(&json!({ "hstore": { "Schema": "evil" }, "citext": "" })).succeeded();
-    assert_eq!(it.stage.database.schema_of("hstore"), "evil");
+    assert_eq!(it.env.database.schema_of("hstore"), "evil");
     resource.update(&json!({ "hstore": "" })).succeeded();
-    assert_eq!(it.stage.database.installed(), "hstore 1.7");
+    assert_eq!(it.env.database.installed(), "hstore 1.7");
     resource.delete().succeeded();
-    assert_eq!(it.stage.database.installed(), "");
+    assert_eq!(it.env.database.installed(), "");
     assert_eq!(it.rights(), before);
 }
 
@@ -239,10 +239,10 @@ fn one_prepared_database_of_several() {
     let it = Tenancy::new();
     it.plant_operator("public", "varchar");
     let other = Database::create();
-    let databases = json!([other.name, it.stage.database.name]);
+    let databases = json!([other.name, it.env.database.name]);
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Databases": databases });
-    let answer = it.stage.create_with(&properties);
-    answer.failed(&[&it.stage.database.name, "public.=(character varying", "nothing was changed"]);
+    let response = it.env.create_with(&properties);
+    response.failed(&[&it.env.database.name, "public.=(character varying", "nothing was changed"]);
     assert_eq!(other.installed(), "");
 }
 
@@ -250,26 +250,26 @@ fn one_prepared_database_of_several() {
 fn a_role_that_the_database_has_everybody_take() {
     let it = Tenancy::new();
     it.plant_operator("public", "varchar");
-    it.prepare(&format!("ALTER DATABASE {} SET role = {}", it.stage.database.name, it.tenant));
+    it.prepare(&format!("ALTER DATABASE {} SET role = {}", it.env.database.name, it.tenant));
     let before = it.rights();
-    it.stage.create(&json!({ "humble": "" })).failed(&["public.=(character varying"]);
+    it.env.create(&json!({ "humble": "" })).failed(&["public.=(character varying"]);
     assert_eq!(it.rights(), before);
 }
 
 #[test]
 fn a_tenants_own_role_and_its_own_operators() {
     let it = Tenancy::new();
-    it.stage.credentials(&it.tenant, "of a tenant");
+    it.env.credentials(&it.tenant, "of a tenant");
     it.plant_operator("public", "varchar");
-    it.stage.create(&json!({ "citext": "1.5" })).succeeded();
+    it.env.create(&json!({ "citext": "1.5" })).succeeded();
     it.prepare("DROP OPERATOR public.=(varchar, varchar)");
-    let created = it.stage.create(&json!({ "humble": "", "citext": "1.5" })).succeeded();
+    let created = it.env.create(&json!({ "humble": "", "citext": "1.5" })).succeeded();
     // Its operators belong to the role.
-    it.stage.update(&created, &json!({ "humble": "", "citext": "1.6" })).succeeded();
+    it.env.update(&created, &json!({ "humble": "", "citext": "1.6" })).succeeded();
 }
 
 #[test]
-fn a_users_types_and_a_path_of_names_are_no_prepared_ground() {
+fn types_of_a_user_and_a_plain_search_path_are_not_refused() {
     let it = Tenancy::new();
     it.prepare(
         "CREATE SCHEMA app;
@@ -288,18 +288,18 @@ fn a_users_types_and_a_path_of_names_are_no_prepared_ground() {
     for path in ["app, public", "\"$user\", public, app", "", "App,\tpublic", "pg_catalog, app"] {
         it.set_path(path);
         let map = json!({ "hstore": "1.4", "citext": { "Schema": "app" } });
-        let created = it.stage.create(&map).succeeded();
-        let updated = it.stage.update(&created, &json!({ "hstore": "1.7", "citext": "" }));
+        let created = it.env.create(&map).succeeded();
+        let updated = it.env.update(&created, &json!({ "hstore": "1.7", "citext": "" }));
         assert_eq!(updated.succeeded().data("Changes"), "updated hstore 1.4 to 1.7", "{path}");
-        it.stage.database.query("DROP EXTENSION hstore, citext");
+        it.env.database.query("DROP EXTENSION hstore, citext");
     }
 }
 
 #[test]
-fn whatever_the_server_offers_is_no_prepared_ground() {
+fn objects_of_installed_extensions_are_not_refused() {
     for creator in ["a superuser", "the owner of the database"] {
         let it = Tenancy::new();
-        let database = &it.stage.database;
+        let database = &it.env.database;
         let names = database.query(
             "SELECT name FROM pg_available_extensions
              WHERE name NOT IN ('humble', 'trusting') ORDER BY name",
@@ -320,31 +320,31 @@ fn whatever_the_server_offers_is_no_prepared_ground() {
         println!("{creator}: {count} of {}", names.len());
         assert!(count > 10);
         let map = json!({ "hstore": "1.7", "citext": "1.6", "trusting": "1.1" });
-        let created = it.stage.create(&map).succeeded();
+        let created = it.env.create(&map).succeeded();
         assert!(!created.data("Changes").contains("warning"), "{created:#?}");
     }
 }
 
 #[test]
-fn an_operator_that_is_planted_while_a_script_waits() {
+fn an_operator_that_is_created_while_a_script_waits() {
     let it = Tenancy::new();
     let before = it.rights();
     // The script waits for the tenant, who has been seen to have no operator.
-    let session = server().connect(&it.stage.database.name);
+    let session = server().connect(&it.env.database.name);
     session.query(&format!("SET ROLE {}; BEGIN; CREATE TYPE public.hstore AS (x int)", it.tenant));
     std::thread::scope(|scope| {
         let event =
-            it.stage.event("Create", &json!({ "PluginsMap": { "hstore": "", "trusting": "" } }));
-        let stage = &it.stage;
-        let waiting = scope.spawn(move || stage.deliver_once(&event));
+            it.env.event("Create", &json!({ "PluginsMap": { "hstore": "", "trusting": "" } }));
+        let env = &it.env;
+        let waiting = scope.spawn(move || env.deliver_once(&event));
         let stuck = backends("AND wait_event_type = 'Lock' AND datname = current_database()");
-        eventually(|| stage.database.value(&stuck) == "1");
+        eventually(|| env.database.value(&stuck) == "1");
         it.plant_operator("public", "varchar");
         session.query("ROLLBACK");
-        let answer = waiting.join().expect("an answer");
-        answer.failed(&["no extension script is run", "public.=(character varying", &it.tenant]);
+        let response = waiting.join().expect("a response");
+        response.failed(&["no extension script is run", "public.=(character varying", &it.tenant]);
     });
-    assert_eq!((it.rights(), it.stage.database.installed()), (before, String::new()));
+    assert_eq!((it.rights(), it.env.database.installed()), (before, String::new()));
 }
 
 #[test]
@@ -373,10 +373,10 @@ fn a_schema_that_an_extension_prescribes_and_somebody_has_made() {
     let before = it.rights();
     it.prepare("CREATE SCHEMA housed_home; CREATE TABLE housed_home.settings (a int)");
     let words = ["no extension script is run", "`housed_home`", &it.tenant];
-    it.stage.create(&json!({ "housed": "" })).failed(&words);
-    it.stage.database.query("ALTER SCHEMA housed_home OWNER TO CURRENT_USER");
-    it.stage.create(&json!({ "housed": "" })).failed(&words);
-    it.stage.database.query("DROP TABLE housed_home.settings");
-    it.stage.create(&json!({ "housed": "" })).succeeded();
+    it.env.create(&json!({ "housed": "" })).failed(&words);
+    it.env.database.query("ALTER SCHEMA housed_home OWNER TO CURRENT_USER");
+    it.env.create(&json!({ "housed": "" })).failed(&words);
+    it.env.database.query("DROP TABLE housed_home.settings");
+    it.env.create(&json!({ "housed": "" })).succeeded();
     assert_eq!(it.rights(), before);
 }

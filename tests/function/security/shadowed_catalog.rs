@@ -1,11 +1,11 @@
 //! Objects of a database's owner with the names of the server's own: none is ever run. Every event is
 //! sent twice.
 
-use crate::support::answer::Answer;
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Server};
 use crate::support::resource::Resource;
-use crate::support::stage::Stage;
+use crate::support::response::Response;
+use crate::support::test_environment::TestEnvironment;
 use serde_json::json;
 
 /// Everything of `pg_catalog` once more, in a schema of the owner's.
@@ -22,7 +22,7 @@ const BEHIND: &str = "trap, public";
 
 /// A database full of traps, and a function whose role is a superuser or the database's owner.
 struct Trapped {
-    stage: Stage,
+    env: TestEnvironment,
     cluster: Cluster,
     /// Everybody's rights before anything happened.
     rights: Vec<Vec<String>>,
@@ -44,19 +44,19 @@ impl Trapped {
         println!("{:?}", database.query(made));
         let count = database.value("SELECT count(*) FROM trap.made");
         assert!(count.parse().is_ok_and(|count: u32| count > 2000), "only {count} traps");
-        let stage = Stage::with(database, &[]);
+        let env = TestEnvironment::with(database, &[]);
         if !superuser {
-            stage.credentials(OWNER, "of the owner");
+            env.credentials(OWNER, "of the owner");
         }
         let rights = rights(cluster.server);
-        let trapped = Self { stage, cluster, rights };
+        let trapped = Self { env, cluster, rights };
         trapped.check_the_traps();
         trapped
     }
 
     /// Has every session from now on look there first.
     fn set(&self, path: &str) {
-        self.stage.database.query(&format!(
+        self.env.database.query(&format!(
             "ALTER DATABASE app SET search_path = {path}; ALTER ROLE {OWNER} SET search_path = {path}"
         ));
     }
@@ -72,13 +72,13 @@ impl Trapped {
             let session = self.cluster.server.connect("app");
             let _ = session.attempt(&format!("SET search_path = {FIRST}; {careless}"));
             assert_eq!(self.sprung(), kind, "{careless}");
-            self.stage.database.query("SELECT setval('trap.sprung', 1, false)");
+            self.env.database.query("SELECT setval('trap.sprung', 1, false)");
         }
     }
 
     /// The kind of what was sprung last.
     fn sprung(&self) -> String {
-        self.stage.database.value(
+        self.env.database.value(
             "SELECT coalesce((SELECT kind FROM trap.made WHERE is_called AND number = last_value), '')
              FROM trap.sprung",
         )
@@ -86,13 +86,13 @@ impl Trapped {
 
     /// Nothing was run, and nobody has gained any rights.
     #[track_caller]
-    fn unharmed(&self, answer: Answer) -> Answer {
-        let sprung = self.stage.database.query(
+    fn unharmed(&self, response: Response) -> Response {
+        let sprung = self.env.database.query(
             "SELECT kind, name FROM trap.made, trap.sprung WHERE is_called AND number = last_value",
         );
-        assert_eq!(sprung, Vec::<Vec<String>>::new(), "sprung by: {answer:#?}");
-        assert_eq!(rights(self.cluster.server), self.rights, "{answer:#?}");
-        answer
+        assert_eq!(sprung, Vec::<Vec<String>>::new(), "sprung by: {response:#?}");
+        assert_eq!(rights(self.cluster.server), self.rights, "{response:#?}");
+        response
     }
 }
 
@@ -107,15 +107,15 @@ fn rights(server: &Server) -> Vec<Vec<String>> {
 
 fn nothing_is_run(superuser: bool) {
     let trapped = Trapped::new(superuser);
-    let stage = &trapped.stage;
-    let mut it = Resource::new(stage, "a", "Drop");
+    let env = &trapped.env;
+    let mut it = Resource::new(env, "a", "Drop");
 
     trapped.set(BEHIND);
     // The server lets nobody else move what a superuser's script made.
     let at = |version: &str, schema: &str| json!({ "Version": version, "Schema": if superuser { schema } else { "public" } });
     let map = json!({ "hstore": "1.4", "cube": "" });
     let dry = json!({ "PluginsMap": map, "DryRun": "true" });
-    trapped.unharmed(stage.deliver_once(&stage.event("Create", &dry))).succeeded();
+    trapped.unharmed(env.deliver_once(&env.event("Create", &dry))).succeeded();
     trapped.unharmed(it.create(&map)).succeeded();
     let map = json!({ "hstore": at("1.7", "s"), "citext": "" });
     let updated = trapped.unharmed(it.update(&map)).succeeded();
@@ -125,33 +125,33 @@ fn nothing_is_run(superuser: bool) {
     let moved = json!({ "hstore": at("1.7", "t"), "citext": "" });
     trapped.unharmed(it.update(&moved)).succeeded();
     trapped.unharmed(it.update(&json!({ "hstore": at("1.7", "t") }))).succeeded();
-    assert_eq!(stage.database.installed(), "hstore 1.7");
+    assert_eq!(env.database.installed(), "hstore 1.7");
     let latest = at("latest", "t");
     for map in [json!({ "hstore": latest }), json!({ "hstore": latest, "pg_trgm": "" })] {
         let words = ["no extension script is run", FIRST];
         trapped.unharmed(it.update(&map)).failed(&words);
         let dry = json!({ "PluginsMap": map, "DryRun": "true" });
-        trapped.unharmed(stage.deliver_once(&stage.event("Create", &dry))).failed(&words);
+        trapped.unharmed(env.deliver_once(&env.event("Create", &dry))).failed(&words);
     }
 
     // All databases of the server are asked for in this one.
     let every = json!({ "PluginsMap": { "plpgsql": "any" }, "Databases": "*" });
     if superuser {
-        trapped.unharmed(stage.create_with(&every)).succeeded();
+        trapped.unharmed(env.create_with(&every)).succeeded();
     }
 
     let other = Database::at(trapped.cluster.server, "other");
     other.query(&format!(
         "ALTER ROLE {OWNER} RESET search_path; GRANT CREATE ON DATABASE other TO {OWNER}"
     ));
-    let here = stage.database.secret(OWNER, "of the owner");
-    stage.secrets.put("staging/db", "AWSCURRENT", here.to_string());
+    let here = env.database.secret(OWNER, "of the owner");
+    env.secrets.put("staging/db", "AWSCURRENT", here.to_string());
     let from = json!({ "PluginsFrom": "staging/db", "Databases": "other" });
-    trapped.unharmed(stage.create_with(&from)).succeeded();
-    assert_eq!(other.installed(), stage.database.installed());
+    trapped.unharmed(env.create_with(&from)).succeeded();
+    assert_eq!(other.installed(), env.database.installed());
 
     trapped.unharmed(it.delete()).succeeded();
-    assert!(!stage.database.installed().contains("hstore"), "it is dropped");
+    assert!(!env.database.installed().contains("hstore"), "it is dropped");
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn an_owner_with_an_operator_stays_no_superuser() {
          RESET ROLE",
     );
     let before = rights(cluster.server);
-    let stage = Stage::with(database, &[]);
-    let mut it = Resource::new(&stage, "a", "Drop");
+    let env = TestEnvironment::with(database, &[]);
+    let mut it = Resource::new(&env, "a", "Drop");
     let every = json!({ "PluginsMap": { "plpgsql": "any" }, "Databases": "*" });
     it.deliver("Create", &every).succeeded();
     assert_eq!(rights(cluster.server), before);

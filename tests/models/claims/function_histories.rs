@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 #[test]
-fn a_claim_is_as_good_as_its_word_on_a_real_server() {
+fn ownership_follows_the_contract_on_real_servers() {
     let total = Cell::new(Count::default());
     let histories = super::number("CLAIMS_HISTORIES").unwrap_or(4);
     let config = Config {

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 #[test]
-fn a_claim_is_as_good_as_its_word() {
+fn ownership_follows_the_contract() {
     let total = Cell::new(Count::default());
     let histories = super::number("CLAIMS_HISTORIES").unwrap_or(400);
     let config = Config { failure_persistence: None, ..Config::with_cases(histories) };

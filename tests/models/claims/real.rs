@@ -139,10 +139,10 @@ impl World for Real {
         let [first, second] =
             [(), ()].map(|()| self.function.invoke(event.as_bytes(), Duration::from_mins(1)));
         assert_eq!(first.is_ok(), second.is_ok(), "{event}: {first:#?} {second:#?}");
-        if let Ok(answer) = &second {
-            let changed = &answer["Data"]["Changed"];
-            assert!(changed == "false" || request.kind == Kind::Delete, "{event}: {answer:#?}");
-            assert!(!answer["Reason"].to_string().contains("dropped "), "{answer:#?}");
+        if let Ok(response) = &second {
+            let changed = &response["Data"]["Changed"];
+            assert!(changed == "false" || request.kind == Kind::Delete, "{event}: {response:#?}");
+            assert!(!response["Reason"].to_string().contains("dropped "), "{response:#?}");
         }
         first.is_ok()
     }

@@ -112,7 +112,7 @@ impl History<'_> {
                 after
             }
             Heard::Success(id) => self.replace(before, Resource { id, template }),
-            // The id of the answer sticks.
+            // The id of the response sticks.
             Heard::Failed(id) => self.roll_back(&before, Resource { id, template }),
             Heard::Nothing => {
                 let id = before.id.clone();
@@ -144,7 +144,7 @@ impl History<'_> {
         }
     }
 
-    /// The answer had another id: the old resource goes once all else is through, or the new one
+    /// The response had another id: the old resource goes once all else is through, or the new one
     /// if the stack rolls back.
     fn replace(&mut self, old: Resource, new: Resource) -> Resource {
         if self.chance(60) {
@@ -199,7 +199,7 @@ impl History<'_> {
         panic!("no Delete succeeded");
     }
 
-    /// An old event comes once more, and nobody waits for the answer.
+    /// An old event comes once more, and nobody waits for the response.
     fn stale_duplicate(&mut self) {
         let updates = self.sent.iter().filter(|event| event.kind == Kind::Update).cloned();
         let updates: Vec<Event> = updates.collect();

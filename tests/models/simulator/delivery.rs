@@ -1,4 +1,4 @@
-//! The ways in which an event reaches the functions, and an answer `CloudFormation`.
+//! The ways in which an event reaches the functions, and a response `CloudFormation`.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use super::event::{End, Event, record};
 use super::history::History;
 use super::world::{self, context};
-use crate::support::answer::Answer;
 use crate::support::http_server::Reply;
+use crate::support::response::Response;
 use crate::support::response_bucket::ResponseUrl;
 
-/// The log stream of a function that is killed: its answers tell it.
+/// The log stream of a function that is killed: its responses tell it.
 const KILLED: &str = "2026/01/31/[$LATEST]fedcba9876543210fedcba9876543210";
 
 /// What happens on the way.
@@ -27,15 +27,15 @@ enum Manner {
     AtOnce,
     /// The bucket fails at first.
     Retried(Fault),
-    /// The first function gets no answer out; the second one has a route.
+    /// The first function gets no response out; the second one has a route.
     NoRoute,
-    /// The first function is killed after so many microseconds, and the second one answers.
+    /// The first function is killed after so many microseconds, and the second one responses.
     Killed(u64),
     /// The first function is killed, and Lambda tries again.
     KilledAndRetried(u64),
     /// The first function is never started.
     Throttled,
-    /// Nobody gets an answer out.
+    /// Nobody gets a response out.
     Lost,
 }
 
@@ -77,12 +77,12 @@ impl Fault {
     }
 }
 
-/// Who made an answer.
+/// Who made a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Author {
     /// The first function, which did the work.
     Handler,
-    /// The second function, which knows nothing of the work.
+    /// The responder, which knows nothing of the work.
     Responder,
 }
 
@@ -98,11 +98,11 @@ pub enum Heard {
 }
 
 impl Heard {
-    fn of(answer: &Answer) -> Self {
-        if answer.status == "SUCCESS" {
-            Self::Success(answer.id.clone())
+    fn of(response: &Response) -> Self {
+        if response.status == "SUCCESS" {
+            Self::Success(response.id.clone())
         } else {
-            Self::Failed(answer.id.clone())
+            Self::Failed(response.id.clone())
         }
     }
 }
@@ -142,15 +142,15 @@ impl History<'_> {
         heard
     }
 
-    /// Delivers an event to one function, whose answer gets out in the end.
+    /// Delivers an event to one function, whose response gets out in the end.
     pub fn once(&mut self, event: &Event, faults: &[Fault]) -> Heard {
         let url = self.url(faults);
         let payload = event.payload(self.world, &url);
         let result = self.run(&payload);
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(&payload, &url);
-        self.check(event, &answer, Author::Handler);
-        Heard::of(&answer)
+        let response = self.response(&payload, &url);
+        self.check(event, &response, Author::Handler);
+        Heard::of(&response)
     }
 
     fn at_once(&mut self, event: &Event) -> Heard {
@@ -160,7 +160,7 @@ impl History<'_> {
             payloads.each_ref().map(|it| self.world.handler.handle(raw(it), context()));
         let results = self.world.runtime.block_on(async { tokio::join!(one, two) });
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
-        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &urls[at]));
+        let [one, two] = [0, 1].map(|at| self.response(&payloads[at], &urls[at]));
         assert_eq!((&one.status, &one.id), (&two.status, &two.id), "two at once");
         // Whoever came second found nothing to do.
         let idle = one.data.get("Changed").is_some_and(|changed| changed == "false");
@@ -189,7 +189,7 @@ impl History<'_> {
             tokio::join!(one, two)
         });
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
-        let [one, two] = [0, 1].map(|at| self.answer(&payloads[at], &urls[at]));
+        let [one, two] = [0, 1].map(|at| self.response(&payloads[at], &urls[at]));
         self.check_with_delete(event, [&one, &two], delete);
     }
 
@@ -200,13 +200,13 @@ impl History<'_> {
         let end = End::Error("NotDelivered", document.clone());
         let result = self.second_run(&record(&payload, &end));
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(&payload, &url);
+        let response = self.response(&payload, &url);
         assert_eq!(
-            answer.document.to_string(),
+            response.document.to_string(),
             serde_json::from_str::<Value>(&document).expect("a document").to_string()
         );
-        self.check(event, &answer, Author::Handler);
-        Heard::of(&answer)
+        self.check(event, &response, Author::Handler);
+        Heard::of(&response)
     }
 
     fn killed(&mut self, event: &Event, after: Duration, retried: bool) -> Heard {
@@ -222,9 +222,9 @@ impl History<'_> {
         });
         runtime.shutdown_background();
         self.world.wait_until_all_are_gone();
-        if let Some(answer) = self.answers(&payload, &url).first() {
-            self.check(event, answer, Author::Handler);
-            return Heard::of(answer);
+        if let Some(response) = self.responses(&payload, &url).first() {
+            self.check(event, response, Author::Handler);
+            return Heard::of(response);
         }
         assert!(!finished, "no answer");
         self.check_all_or_nothing(event);
@@ -234,22 +234,22 @@ impl History<'_> {
             (Author::Responder, self.second_run(&record(&payload, &End::Timeout)))
         };
         assert!(result.is_ok(), "{result:?}");
-        // An answer may have been on its way when the function was killed, and come before the
+        // A response may have been on its way when the function was killed, and come before the
         // other one or after it. The first counts.
-        let answers = self.answers(&payload, &url);
-        let late = |answer: &&Answer| answer.reason.contains(KILLED);
-        let others: Vec<_> = answers.iter().filter(|answer| !late(answer)).collect();
-        assert!(others.len() == 1 && answers.len() <= 2, "{answers:?}");
+        let responses = self.responses(&payload, &url);
+        let late = |response: &&Response| response.reason.contains(KILLED);
+        let others: Vec<_> = responses.iter().filter(|response| !late(response)).collect();
+        assert!(others.len() == 1 && responses.len() <= 2, "{responses:?}");
         self.check(event, others[0], author);
-        Heard::of(&answers[0])
+        Heard::of(&responses[0])
     }
 
     fn lost(&mut self, event: &Event) -> Heard {
         let url = self.url(&[Fault::Forbidden, Fault::Forbidden]);
         let payload = event.payload(self.world, &url);
         let document = undelivered(self.run(&payload));
-        let answer = Answer::read(&payload, document.as_bytes(), Ok(Value::Null));
-        self.check(event, &answer, Author::Handler);
+        let response = Response::read(&payload, document.as_bytes(), Ok(Value::Null));
+        self.check(event, &response, Author::Handler);
         let end = End::Error("NotDelivered", document.clone());
         assert_eq!(undelivered(self.second_run(&record(&payload, &end))), document);
         assert_eq!(self.world.bucket.puts_to(&url).len(), 2, "403 is final");
@@ -263,13 +263,13 @@ impl History<'_> {
         url
     }
 
-    /// The second function answers for the first one.
+    /// The responder answers for the first one.
     fn respond(&mut self, event: &Event, payload: &Value, url: &ResponseUrl, end: &End) -> Heard {
         let result = self.second_run(&record(payload, end));
         assert!(result.is_ok(), "{result:?}");
-        let answer = self.answer(payload, url);
-        self.check(event, &answer, Author::Responder);
-        Heard::of(&answer)
+        let response = self.response(payload, url);
+        self.check(event, &response, Author::Responder);
+        Heard::of(&response)
     }
 
     fn run(&self, payload: &Value) -> Result<Value, Diagnostic> {
@@ -280,20 +280,20 @@ impl History<'_> {
         self.world.runtime.block_on(self.world.responder.handle(raw(record), context()))
     }
 
-    /// The one answer at a URL.
-    fn answer(&self, payload: &Value, url: &ResponseUrl) -> Answer {
-        let mut answers = self.answers(payload, url);
-        assert_eq!(answers.len(), 1, "exactly one answer: {answers:#?}");
+    /// The one response at a URL.
+    fn response(&self, payload: &Value, url: &ResponseUrl) -> Response {
+        let mut responses = self.responses(payload, url);
+        assert_eq!(responses.len(), 1, "exactly one answer: {responses:#?}");
         for put in self.world.bucket.puts_to(url) {
             let said: Value = serde_json::from_slice(&put.body).expect("a JSON document");
-            assert_eq!(said, answers[0].document, "every attempt says the same");
+            assert_eq!(said, responses[0].document, "every attempt says the same");
         }
-        answers.remove(0)
+        responses.remove(0)
     }
 
-    /// The answers that the bucket took.
-    fn answers(&self, payload: &Value, url: &ResponseUrl) -> Vec<Answer> {
-        let read = |put| Answer::of_put(payload, put, &url.target, &Ok(Value::Null));
+    /// The responses that the bucket took.
+    fn responses(&self, payload: &Value, url: &ResponseUrl) -> Vec<Response> {
+        let read = |put| Response::of_put(payload, put, &url.target, &Ok(Value::Null));
         self.world.bucket.accepted(url).iter().map(read).collect()
     }
 }

@@ -76,7 +76,7 @@ pub enum End {
     Error(&'static str, String),
 }
 
-/// Lambda's record of an event that failed, as the second function gets it.
+/// Lambda's record of an event that failed, as the responder gets it.
 pub fn record(event: &Value, end: &End) -> Value {
     let (condition, response) = match end {
         End::Timeout => (

@@ -11,7 +11,7 @@ use super::oracle::{Success, predict};
 use super::removal::{Asker, named, required, with_dependents};
 use super::template::{Flaw, Policy, Template};
 use super::world::{PLACES, Place, World};
-use crate::support::answer::Answer;
+use crate::support::response::Response;
 
 /// What must come of an event.
 #[derive(Debug, Clone, Default)]
@@ -172,32 +172,32 @@ impl<'a> History<'a> {
         old.map(|old| old.place)
     }
 
-    /// Checks one answer, and what the databases hold now.
-    pub fn check(&mut self, event: &Event, answer: &Answer, author: Author) {
-        check_secrecy(answer);
+    /// Checks one response, and what the databases hold now.
+    pub fn check(&mut self, event: &Event, response: &Response, author: Author) {
+        check_secrecy(response);
         if author == Author::Responder {
             let id = if event.kind == Kind::Create {
                 format!("{LOGICAL_ID}-create-unknown")
             } else {
                 event.id.clone()
             };
-            assert_eq!((answer.status.as_str(), &answer.id), ("FAILED", &id));
+            assert_eq!((response.status.as_str(), &response.id), ("FAILED", &id));
             return;
         }
         let expected = self.expected(event);
-        self.check_answer(event, answer, &expected);
+        self.check_answer(event, response, &expected);
         for place in event.places() {
             let after = self.world.catalog(place);
             let must = expected.after.get(&place).unwrap_or(&self.catalogs[&place]);
-            assert_eq!(after, *must, "{:?}: {answer:#?}", self.catalogs[&place]);
+            assert_eq!(after, *must, "{:?}: {response:#?}", self.catalogs[&place]);
             self.learn(event, place, after);
         }
     }
 
-    /// Checks what an answer says.
-    pub fn check_answer(&mut self, event: &Event, answer: &Answer, expected: &Expected) {
+    /// Checks what a response says.
+    pub fn check_answer(&mut self, event: &Event, response: &Response, expected: &Expected) {
         let status = if expected.succeeds { "SUCCESS" } else { "FAILED" };
-        assert_eq!(answer.status, status, "{:?}: {answer:#?}", self.catalogs);
+        assert_eq!(response.status, status, "{:?}: {response:#?}", self.catalogs);
         let id = match event.kind {
             Kind::Delete => event.id.clone(),
             _ if expected.succeeds => self.id_after(event),
@@ -205,12 +205,12 @@ impl<'a> History<'a> {
             // It sticks.
             Kind::Update => event.id.clone(),
         };
-        assert_eq!(answer.id, id, "{answer:#?}");
+        assert_eq!(response.id, id, "{response:#?}");
         if event.kind == Kind::Delete || !expected.succeeds {
             return;
         }
         if let Some(success) = &expected.success {
-            check_data(success, expected.changes, answer);
+            check_data(success, expected.changes, response);
         }
         if !event.template.dry_run {
             self.asked = Some(event.template.clone());
@@ -261,19 +261,19 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Checks the answers to an event and to a Delete that came while it ran: the Delete came first,
+    /// Checks the responses to an event and to a Delete that came while it ran: the Delete came first,
     /// or it waited.
-    pub fn check_with_delete(&mut self, event: &Event, answers: [&Answer; 2], delete: &Event) {
+    pub fn check_with_delete(&mut self, event: &Event, responses: [&Response; 2], delete: &Event) {
         let expected = self.expected(event);
-        self.check_answer(event, answers[0], &expected);
+        self.check_answer(event, responses[0], &expected);
         let place = event.template.place;
         let after = self.world.catalog(place);
-        self.check_answer(delete, answers[1], &self.expected(delete));
+        self.check_answer(delete, responses[1], &self.expected(delete));
         let made = expected.after.get(&place).unwrap_or(&self.catalogs[&place]).clone();
         if after != made {
             self.learn(event, place, made);
             let deleted = self.expected(delete);
-            assert_eq!(Some(&after), deleted.after.get(&place), "{answers:#?}");
+            assert_eq!(Some(&after), deleted.after.get(&place), "{responses:#?}");
             self.note("  it was deleted".to_owned());
         }
         self.learn(delete, place, after);
@@ -319,8 +319,8 @@ impl<'a> History<'a> {
     }
 }
 
-fn check_secrecy(answer: &Answer) {
-    let text = answer.document.to_string();
+fn check_secrecy(response: &Response) {
+    let text = response.document.to_string();
     for secret in ["simulated", "X-Amz-Signature"] {
         assert!(!text.contains(secret), "{secret} was told: {text}");
     }
@@ -344,18 +344,18 @@ fn may_go(event: &Event, place: Place) -> BTreeSet<&'static str> {
     with_dependents(&goes)
 }
 
-fn check_data(expected: &Success, changes: bool, answer: &Answer) {
-    assert_eq!(answer.data["Changed"], changes.to_string(), "{answer:#?}");
-    let told = &answer.data["Changes"];
+fn check_data(expected: &Success, changes: bool, response: &Response) {
+    assert_eq!(response.data["Changed"], changes.to_string(), "{response:#?}");
+    let told = &response.data["Changes"];
     let idle = !changes && !["kept", "unclaimed"].iter().any(|word| told.contains(word));
-    assert_eq!(told == "none", idle, "{answer:#?}");
+    assert_eq!(told == "none", idle, "{response:#?}");
     let mut after = vec!["plpgsql 1.0".to_owned()];
     for (name, installed) in &expected.after.extensions {
         after.push(format!("{name} {}", installed.version));
     }
     after.sort();
-    assert_eq!(answer.data["After"], after.join(", "));
+    assert_eq!(response.data["After"], after.join(", "));
     for name in &expected.names {
-        assert_eq!(answer.data[*name], expected.after.extensions[*name].version);
+        assert_eq!(response.data[*name], expected.after.extensions[*name].version);
     }
 }

@@ -13,7 +13,11 @@
 //! - [`event`]: what is sent.
 //! - [`catalog`]: what the servers offer, and what a database holds.
 //! - [`world`], [`cluster`]: functions, secrets and servers; the PostgreSQL behind it all.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken stage is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken test environment is a failed test"
+)]
 
 pub mod catalog;
 pub mod cloudformation;
@@ -41,10 +45,10 @@ use self::world::World;
 const WORKERS: usize = 2;
 
 #[test]
-fn no_history_breaks_a_promise() {
+fn every_history_follows_the_contract() {
     if std::env::var_os(CHILD).is_none() {
         // A child's log can go nowhere, and it may have a server of its own.
-        println!("{}", cluster::run_beside("simulator::no_history_breaks_a_promise"));
+        println!("{}", cluster::run_beside("simulator::every_history_follows_the_contract"));
         return;
     }
     world::create_role();

@@ -80,9 +80,9 @@ pub struct World {
     pub runtime: Runtime,
     /// The first function.
     pub handler: Handler,
-    /// The second function.
+    /// The responder.
     pub responder: Responder,
-    /// Where the answers go.
+    /// Where the responses go.
     pub bucket: ResponseBucket,
     /// The account's secrets.
     pub secrets: SecretsManager,

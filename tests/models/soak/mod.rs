@@ -1,20 +1,20 @@
-//! The soak: many events in bad weather. Each is answered once, and the database holds what the
+//! The soak: many events in injected faults. Each is answered once, and the database holds what the
 //! answer says; nothing leaks.
 //!
 //! `SOAK_EVENTS` says how many events (60), `SOAK_SEED` which ones.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on is a failed test")]
 
-mod inspector;
+mod faults;
+mod observer;
 mod resource;
-mod weather;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, RwLock};
 use std::thread;
 
-use self::inspector::Inspector;
+use self::observer::Observer;
 use self::worker::{Tally, Worker};
 use crate::support::cluster::Cluster;
 use crate::support::database::Server;
@@ -30,7 +30,7 @@ struct World {
     /// One for each worker.
     proxies: Vec<Proxy>,
     /// Odd while the server is down.
-    upheavals: AtomicUsize,
+    restarts: AtomicUsize,
 }
 
 impl World {
@@ -42,23 +42,23 @@ impl World {
             cluster: Mutex::new(cluster),
             server: RwLock::new(server),
             proxies,
-            upheavals: AtomicUsize::new(0),
+            restarts: AtomicUsize::new(0),
         }
     }
 
     /// Kills the server and starts it again.
     fn kill_the_server(&self) {
         let mut cluster = self.cluster.lock().unwrap();
-        self.upheavals.fetch_add(1, SeqCst);
+        self.restarts.fetch_add(1, SeqCst);
         cluster.kill();
         // Whoever comes now is told that it is starting up.
         cluster.begin_to_restart();
         *self.server.write().unwrap() = cluster.server;
         for proxy in &self.proxies {
-            proxy.lead_to(cluster.server.port);
+            proxy.set_upstream(cluster.server.port);
         }
         cluster.server.connect("postgres");
-        self.upheavals.fetch_add(1, SeqCst);
+        self.restarts.fetch_add(1, SeqCst);
     }
 
     fn server(&self) -> &'static Server {
@@ -67,7 +67,7 @@ impl World {
 }
 
 #[test]
-fn every_event_is_answered_once_and_truly() {
+fn every_event_gets_one_true_response() {
     let number = |name: &str, usual: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
     };
@@ -85,12 +85,12 @@ fn every_event_is_answered_once_and_truly() {
             .collect();
         working.into_iter().map(|worker| worker.join().expect("no violation")).collect()
     });
-    let mut inspector = Inspector::of("postgres");
+    let mut observer = Observer::of("postgres");
     let leaked = "SELECT count(*) FROM pg_stat_activity
         WHERE application_name = 'cfn-postgres-extensions'";
-    inspector.until(&world, leaked, "0");
+    observer.until(&world, leaked, "0");
     let tally = tallies.into_iter().fold(Tally::default(), Tally::and);
-    println!("{tally:#?}\n{} kills of the server", world.upheavals.load(SeqCst) / 2);
+    println!("{tally:#?}\n{} kills of the server", world.restarts.load(SeqCst) / 2);
     assert_eq!(tally.answered, events, "every event was answered");
     assert!(tally.memory[1] > 0, "somebody looked at the memory");
 }

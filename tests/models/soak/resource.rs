@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::support::stage::{LOGICAL_ID, SECRET};
+use crate::support::test_environment::{LOGICAL_ID, SECRET};
 
 /// Extensions and their versions.
 pub type Catalog = BTreeMap<String, String>;
@@ -59,7 +59,7 @@ impl Resource {
         event
     }
 
-    /// Takes an answer as `CloudFormation` does.
+    /// Takes a response as `CloudFormation` does.
     pub fn answered(&mut self, event: &Value, document: &Value) {
         let succeeded = document["Status"] == "SUCCESS";
         let id = document["PhysicalResourceId"].as_str().map(ToOwned::to_owned);

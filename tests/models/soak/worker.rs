@@ -1,4 +1,4 @@
-//! One stack's deployments: an event, its weather, the answer, and whether it is true.
+//! One stack's deployments: an event, its faults, the response, and whether it is true.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -8,17 +8,17 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::World;
-use super::inspector::Inspector;
+use super::faults::Faults;
+use super::observer::Observer;
 use super::resource::{Catalog, Resource, expected};
-use super::weather::Weather;
-use crate::support::answer::Answer;
+use crate::support::fault_injection::eventually;
 use crate::support::function::{self, Function};
 use crate::support::proxy::Proxy;
+use crate::support::response::Response;
 use crate::support::response_bucket::{ResponseBucket, ResponseUrl};
 use crate::support::runtime_api::Outcome;
 use crate::support::secrets::SecretsManager;
-use crate::support::stage::SECRET;
-use crate::support::trouble::eventually;
+use crate::support::test_environment::SECRET;
 
 /// What Lambda leaves for each event: half of it for work.
 const TIME: Duration = Duration::from_secs(10);
@@ -40,8 +40,8 @@ pub struct Tally {
     pub gave_up: usize,
     /// Those whose outcome was not known.
     pub unknown: usize,
-    /// Those that the second function answered.
-    pub by_the_second: usize,
+    /// Those that the responder answered.
+    pub by_the_responder: usize,
     /// A function's memory when it was warm, and at the end, in kB: the one that grew most.
     pub memory: [u64; 2],
 }
@@ -56,7 +56,7 @@ impl Tally {
             succeeded: self.succeeded + other.succeeded,
             gave_up: self.gave_up + other.gave_up,
             unknown: self.unknown + other.unknown,
-            by_the_second: self.by_the_second + other.by_the_second,
+            by_the_responder: self.by_the_responder + other.by_the_responder,
             memory: more.memory,
         }
     }
@@ -67,7 +67,7 @@ pub struct Worker<'a> {
     world: &'a World,
     proxy: &'a Proxy,
     database: String,
-    inspector: Inspector,
+    observer: Observer,
     rng: Rng,
     secrets: SecretsManager,
     bucket: ResponseBucket,
@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
             rng: Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(index as u64)),
             resource: Resource::of(&database),
             bucket: ResponseBucket::start(),
-            inspector: Inspector::of(&database),
+            observer: Observer::of(&database),
             tally: Tally::default(),
             world,
             proxy,
@@ -120,48 +120,47 @@ impl<'a> Worker<'a> {
 
     fn one(&mut self, number: usize) {
         if self.rng.bool() {
-            self.inspector.ask(self.world, CLEAN);
+            self.observer.ask(self.world, CLEAN);
         }
         let before = self.catalog();
-        let weather = Weather::of(&mut self.rng);
+        let faults = Faults::of(&mut self.rng);
         let url = self.bucket.url();
         let event = self.resource.next_event(&mut self.rng, &url.url);
-        let upheavals = self.world.upheavals.load(SeqCst);
-        let ended = self.inspector.ask(self.world, ENDED);
-        let outcome = self.deliver(&event, &weather);
-        let quiet =
-            || upheavals.is_multiple_of(2) && self.world.upheavals.load(SeqCst) == upheavals;
-        let fair = weather.is_fair() && quiet();
-        let answer = self.answer(&event, &url, outcome);
+        let restarts = self.world.restarts.load(SeqCst);
+        let ended = self.observer.ask(self.world, ENDED);
+        let outcome = self.deliver(&event, &faults);
+        let quiet = || restarts.is_multiple_of(2) && self.world.restarts.load(SeqCst) == restarts;
+        let fair = faults.is_empty() && quiet();
+        let response = self.response(&event, &url, outcome);
         let told =
-            format!("event {number} of {}: {event}\n{weather:?}\n{answer:#?}", self.database);
+            format!("event {number} of {}: {event}\n{faults:?}\n{response:#?}", self.database);
         // Then the catalog says what came of it. Where the network is gone nobody heard a farewell.
-        if weather.loses_farewells() {
+        if faults.loses_the_goodbye() {
             self.proxy.cut();
         }
-        self.inspector.until(self.world, LEFT, "0");
-        let ended = [ended, self.inspector.ask(self.world, ENDED)];
-        if weather.spares_the_database() && quiet() {
+        self.observer.until(self.world, LEFT, "0");
+        let ended = [ended, self.observer.ask(self.world, ENDED)];
+        if faults.none_for_the_database() && quiet() {
             assert_eq!(ended[0], ended[1], "a session was left to the server to end\n{told}");
         }
         self.proxy.cut();
-        self.proxy.forgive();
+        self.proxy.reset();
         let after = self.catalog();
-        self.judge(&event, &answer, &before, &after, fair, &told);
-        self.resource.answered(&event, &answer.document);
+        self.check(&event, &response, &before, &after, fair, &told);
+        self.resource.answered(&event, &response.document);
         assert!(!self.function.ended(), "the function goes on");
         if number + 1 == WARM {
             self.tally.memory[0] = self.function.status("RssAnon");
         }
     }
 
-    /// Delivers an event in its weather; the function has ended by Lambda's deadline.
-    fn deliver(&self, event: &Value, weather: &Weather) -> Option<Outcome> {
-        self.proxy.next(weather.ways.iter().copied());
-        weather.usual.inspect(|way| self.proxy.usual(*way));
-        self.secrets.fail(SECRET, weather.secrets.iter().cloned());
-        self.bucket.fail(weather.bucket.iter().cloned());
-        if weather.refused_for.is_some() {
+    /// Delivers an event in its faults; the function has ended by Lambda's deadline.
+    fn deliver(&self, event: &Value, faults: &Faults) -> Option<Outcome> {
+        self.proxy.next_connections(faults.behaviors.iter().copied());
+        faults.usual.inspect(|way| self.proxy.set_default(*way));
+        self.secrets.fail(SECRET, faults.secrets.iter().cloned());
+        self.bucket.fail(faults.bucket.iter().cloned());
+        if faults.refused_for.is_some() {
             self.proxy.close();
         }
         let started = Instant::now();
@@ -169,15 +168,15 @@ impl<'a> Worker<'a> {
         let wait = |time: Duration| {
             thread::sleep((started + time).saturating_duration_since(Instant::now()));
         };
-        if let Some(time) = weather.refused_for {
+        if let Some(time) = faults.refused_for {
             wait(time);
             self.proxy.open();
         }
-        if let Some(time) = weather.gone_after {
+        if let Some(time) = faults.gone_after {
             wait(time);
-            self.proxy.black_out();
+            self.proxy.block_all();
         }
-        if let Some(time) = weather.killed_after {
+        if let Some(time) = faults.killed_after {
             wait(time);
             self.world.kill_the_server();
         }
@@ -186,12 +185,12 @@ impl<'a> Worker<'a> {
         outcome
     }
 
-    /// The one answer to an event, whoever gave it.
-    fn answer(&mut self, event: &Value, url: &ResponseUrl, outcome: Option<Outcome>) -> Answer {
+    /// The one response to an event, whoever gave it.
+    fn response(&mut self, event: &Value, url: &ResponseUrl, outcome: Option<Outcome>) -> Response {
         let outcome = outcome.unwrap_or_else(|| {
             panic!("Lambda would have stopped it: {event}\n{}", self.function.output())
         });
-        let handed_over = outcome.as_ref().err().map(|error| {
+        let handed_to_lambda = outcome.as_ref().err().map(|error| {
             assert_eq!(error["errorType"], "NotDelivered", "{error}");
             error["errorMessage"].as_str().expect("the document").to_owned()
         });
@@ -199,7 +198,7 @@ impl<'a> Worker<'a> {
             let record = function::record(event, "RetriesExhausted", error);
             let call = self.second.send(record.to_string().as_bytes(), TIME);
             assert_eq!(self.second.result(&call), Some(Ok(Value::Null)), "{record}");
-            self.tally.by_the_second += 1;
+            self.tally.by_the_responder += 1;
         }
         let (puts, accepted) = (self.bucket.puts(), self.bucket.accepted(url));
         self.bucket.clear();
@@ -207,33 +206,33 @@ impl<'a> Worker<'a> {
         assert_eq!(accepted.len(), 1, "one response: {puts:?}");
         let body = &accepted[0].body;
         assert!(puts.iter().all(|put| put.body == *body), "every attempt sends the same");
-        if let Some(document) = handed_over {
+        if let Some(document) = handed_to_lambda {
             assert_eq!(document.as_bytes(), *body, "the very document");
         }
         self.tally.answered += 1;
-        Answer::read(event, body, outcome)
+        Response::read(event, body, outcome)
     }
 
-    /// Whether the answer is true.
-    fn judge(
+    /// Whether the response is true.
+    fn check(
         &mut self,
         event: &Value,
-        answer: &Answer,
+        response: &Response,
         before: &Catalog,
         after: &Catalog,
         fair: bool,
         told: &str,
     ) {
         let expected = expected(event, before);
-        let unknown = answer.reason.contains("not known") || answer.reason.contains("stuck");
-        if answer.status == "SUCCESS" {
+        let unknown = response.reason.contains("not known") || response.reason.contains("stuck");
+        if response.status == "SUCCESS" {
             self.tally.succeeded += 1;
             assert_eq!(Some(after), expected.as_ref(), "{before:?}\n{told}");
             if event["RequestType"] != "Delete" {
-                assert_eq!(answer.data("Changed"), (before != after).to_string(), "{told}");
+                assert_eq!(response.data("Changed"), (before != after).to_string(), "{told}");
                 let map = event["ResourceProperties"]["PluginsMap"].as_object();
                 for name in map.into_iter().flatten().map(|(name, _)| name) {
-                    assert_eq!(Some(answer.data(name)), after.get(name).map(String::as_str));
+                    assert_eq!(Some(response.data(name)), after.get(name).map(String::as_str));
                 }
             }
         } else if unknown {
@@ -245,7 +244,7 @@ impl<'a> Worker<'a> {
         } else {
             self.tally.gave_up += usize::from(expected.is_some());
             assert_eq!(after, before, "nothing was changed\n{told}");
-            let refused = expected.is_none() || answer.reason.contains("not today");
+            let refused = expected.is_none() || response.reason.contains("not today");
             assert!(!fair || refused, "nothing was in the way\n{told}");
         }
     }
@@ -253,7 +252,7 @@ impl<'a> Worker<'a> {
     /// The installed extensions but for `plpgsql`.
     fn catalog(&mut self) -> Catalog {
         let query = "SELECT extname || ' ' || extversion FROM pg_catalog.pg_extension";
-        let rows = self.inspector.ask(self.world, query);
+        let rows = self.observer.ask(self.world, query);
         let pair = |row: &String| {
             row.split_once(' ').map(|(name, version)| (name.to_owned(), version.to_owned()))
         };

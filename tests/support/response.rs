@@ -12,7 +12,7 @@ const MOST: usize = 4096;
 
 /// One answer of the function's.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// The whole document.
     pub document: Value,
     /// `SUCCESS` or `FAILED`.
@@ -29,7 +29,7 @@ pub struct Answer {
     pub outcome: Result<Value, Value>,
 }
 
-impl Answer {
+impl Response {
     /// Reads a document, and checks all that the contract says of each.
     pub fn read(event: &Value, text: &[u8], outcome: Result<Value, Value>) -> Self {
         // Nobody but CloudFormation has that limit.
@@ -94,7 +94,7 @@ impl Answer {
 
     /// The document that Lambda got in a function error.
     #[track_caller]
-    pub fn handed_over(&self) -> Value {
+    pub fn handed_to_lambda(&self) -> Value {
         let error = self.outcome.as_ref().expect_err("a function error");
         let text = error["errorMessage"].as_str().expect("a message");
         serde_json::from_str(text).expect("the document")

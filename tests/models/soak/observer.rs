@@ -10,19 +10,19 @@ use crate::support::database::Session;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// After how long it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who does what, for whoever has to find out why.
 const SESSIONS: &str = "SELECT concat_ws(' ', pid, datname, application_name, state,
     wait_event_type, wait_event, now() - state_change, query) FROM pg_stat_activity";
 
 /// A session of the superuser's, which is opened again when it was lost.
-pub struct Inspector {
+pub struct Observer {
     database: String,
     session: Option<Session>,
 }
 
-impl Inspector {
+impl Observer {
     /// For one database.
     pub fn of(database: &str) -> Self {
         Self { database: database.to_owned(), session: None }
@@ -32,7 +32,7 @@ impl Inspector {
     pub fn ask(&mut self, world: &World, query: &str) -> Vec<String> {
         let started = Instant::now();
         let mut last = String::new();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < TIMEOUT {
             match self.once(world, query) {
                 Ok(values) => return values,
                 Err(error) => last = format!("{error:?}"),
@@ -54,7 +54,7 @@ impl Inspector {
     pub fn until(&mut self, world: &World, query: &str, value: &str) {
         let started = Instant::now();
         while self.ask(world, query) != [value] {
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 let sessions = self.ask(world, SESSIONS);
                 panic!("{}: it never came to that: {query}: {sessions:#?}", self.database);
             }

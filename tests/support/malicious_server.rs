@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio_native_tls::TlsAcceptor;
 
 use super::database::server;
-use super::gate::{TLS_PLEASE, acceptor, certificate, message, startup};
+use super::iam_endpoint::{TLS_PLEASE, acceptor, certificate, message, startup};
 
 /// How the password is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Asks {
 }
 
 /// The server, for as long as the process lives.
-pub struct Rogue {
+pub struct MaliciousServer {
     /// Where it listens on 127.0.0.1.
     pub port: u16,
     /// Who signed its certificate, as PEM text.
@@ -48,7 +48,7 @@ pub struct Heard {
     pub then: Vec<u8>,
 }
 
-impl Rogue {
+impl MaliciousServer {
     /// Starts one that asks like this.
     pub fn start(asks: Asks) -> Self {
         let (tls, ca) = acceptor(&certificate());
@@ -114,9 +114,9 @@ async fn talk(
     };
     if let Some(question) = question {
         stream.write_all(&question).await?;
-        let mut answer = vec![0; 4096];
-        let length = stream.read(&mut answer).await?;
-        hear(&answer[..length]);
+        let mut response = vec![0; 4096];
+        let length = stream.read(&mut response).await?;
+        hear(&response[..length]);
         if length == 0 || asks == Asks::Unbound {
             return Ok(());
         }

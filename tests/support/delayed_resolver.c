@@ -1,4 +1,4 @@
-/* A resolver that does not know the name in LATE_NAME until the file in LATE_NAME_FILE is there, and
+/* A resolver that does not know the name in DELAYED_NAME until the file in DELAYED_NAME_FILE is there, and
    then says that it is this machine. To be loaded before libc, whose own it is for all other names. */
 
 #define _GNU_SOURCE
@@ -12,8 +12,8 @@ typedef int resolver(const char *, const char *, const struct addrinfo *, struct
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found) {
-    const char *late = getenv("LATE_NAME");
-    const char *file = getenv("LATE_NAME_FILE");
+    const char *late = getenv("DELAYED_NAME");
+    const char *file = getenv("DELAYED_NAME_FILE");
     if (name && late && file && strcmp(name, late) == 0) {
         if (access(file, F_OK) != 0)
             return EAI_NONAME;

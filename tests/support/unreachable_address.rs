@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 
 /// A port of this machine that is silent.
-pub struct Hole {
+pub struct UnreachableAddress {
     /// On 127.0.0.1.
     pub port: u16,
     /// Nobody takes them: they keep the queue full, and the kernel drops whoever comes next.
@@ -17,9 +17,9 @@ pub struct Hole {
     _runtime: Runtime,
 }
 
-impl Hole {
+impl UnreachableAddress {
     /// A listener with the shortest queue there is, and the queue full.
-    pub fn dig() -> Self {
+    pub fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
         let listener = {
             let _inside = runtime.enter();

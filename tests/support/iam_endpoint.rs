@@ -22,7 +22,7 @@ pub const TLS_PLEASE: u32 = 80_877_103;
 const VERSION: u32 = 196_608;
 
 /// The door, for as long as the process lives.
-pub struct Gate {
+pub struct IamEndpoint {
     /// Where it listens on 127.0.0.1.
     pub port: u16,
     /// Who signed its certificate, as PEM text.
@@ -49,7 +49,7 @@ pub struct Login {
     pub verdict: Result<(), String>,
 }
 
-impl Gate {
+impl IamEndpoint {
     /// Opens the door of the endpoint `host`, to tokens that these credentials sign: the port and
     /// the role of `expected` are those of each connection.
     pub fn open(expected: Expected) -> Self {
@@ -76,7 +76,8 @@ impl Gate {
         listener.set_nonblocking(true).expect("a socket");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(Mutex::new(State::default()));
-        let door = Door { tls, state: Arc::clone(&state), expected: Expected { port, ..expected } };
+        let door =
+            Listener { tls, state: Arc::clone(&state), expected: Expected { port, ..expected } };
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
@@ -84,7 +85,7 @@ impl Gate {
                 while let Ok((stream, _)) = listener.accept().await {
                     // Whoever hangs up early is no concern of the door's.
                     let door = door.clone();
-                    tokio::spawn(async move { drop(door.admit(stream).await) });
+                    tokio::spawn(async move { drop(door.serve(stream).await) });
                 }
             });
         });
@@ -92,7 +93,7 @@ impl Gate {
     }
 
     /// Turns the next ones away, as RDS does while a grant has not taken effect.
-    pub fn refuse(&self, times: usize) {
+    pub fn run_after_create(&self, times: usize) {
         self.state.lock().unwrap().refusals = (0..times).map(|_| ()).collect();
     }
 
@@ -103,14 +104,14 @@ impl Gate {
 }
 
 #[derive(Clone)]
-struct Door {
+struct Listener {
     tls: TlsAcceptor,
     state: Arc<Mutex<State>>,
     expected: Expected,
 }
 
-impl Door {
-    async fn admit(self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+impl Listener {
+    async fn serve(self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
         let (code, _) = startup(&mut stream).await?;
         if code != TLS_PLEASE {
             return Ok(());

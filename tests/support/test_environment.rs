@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, messages};
 use super::database::Database;
 use super::function::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::response::{Response, messages};
 use super::response_bucket::ResponseBucket;
 use super::secrets::SecretsManager;
 
@@ -27,23 +27,23 @@ const DEFAULTS: [(&str, &str); 5] = [
 ];
 
 /// A database, a secret that opens it, a place for answers and a function that is running.
-pub struct Stage {
+pub struct TestEnvironment {
     /// The real thing.
     pub database: Database,
     /// The account's secrets; [`SECRET`] is among them.
     pub secrets: SecretsManager,
-    /// Where the answers go.
+    /// Where the responses go.
     pub bucket: ResponseBucket,
     /// The function.
     pub function: Function,
-    planted: Mutex<Vec<String>>,
+    kept_secret: Mutex<Vec<String>>,
     /// Sent where an event has the text `MAP`.
     map: String,
     /// What Lambda leaves for each invocation.
     time: Duration,
 }
 
-impl Stage {
+impl TestEnvironment {
     /// The superuser's secret, and a fresh database.
     pub fn new() -> Self {
         Self::with(Database::create(), &[])
@@ -58,18 +58,18 @@ impl Stage {
         ];
         variables.extend_from_slice(environment);
         let function = Function::start(&variables);
-        let stage = Self {
+        let env = Self {
             database,
             secrets,
             bucket: ResponseBucket::start(),
             function,
             map: String::new(),
             time: Duration::from_mins(2),
-            planted: Mutex::new(vec![SECRET_ACCESS_KEY.to_owned(), SESSION_TOKEN.to_owned()]),
+            kept_secret: Mutex::new(vec![SECRET_ACCESS_KEY.to_owned(), SESSION_TOKEN.to_owned()]),
         };
-        let server = stage.database.server;
-        stage.credentials(&server.user, &server.password);
-        stage
+        let server = env.database.server;
+        env.credentials(&server.user, &server.password);
+        env
     }
 
     /// Sends this JSON where an event has the text `MAP`: with keys in its own order.
@@ -94,13 +94,13 @@ impl Stage {
 
     /// Puts these credentials into the secret, and watches that nobody ever reads the password.
     pub fn credentials(&self, user: &str, password: &str) {
-        self.plant(password);
+        self.keep_secret(password);
         self.secrets.put(SECRET, "AWSCURRENT", self.secret_of(user, password).to_string());
     }
 
-    /// A text that must never be in an answer or a log.
-    pub fn plant(&self, secret: &str) {
-        self.planted.lock().unwrap().push(secret.to_owned());
+    /// A text that must never be in a response or a log.
+    pub fn keep_secret(&self, secret: &str) {
+        self.kept_secret.lock().unwrap().push(secret.to_owned());
     }
 
     /// An event as `CloudFormation` sends it, all scalars strings; `properties` beside the usual
@@ -141,25 +141,25 @@ impl Stage {
 
     /// Creates the resource with this `PluginsMap`, twice.
     #[track_caller]
-    pub fn create(&self, map: &Value) -> Answer {
+    pub fn create(&self, map: &Value) -> Response {
         self.create_with(&json!({ "PluginsMap": map }))
     }
 
     /// Creates the resource with these properties, twice.
     #[track_caller]
-    pub fn create_with(&self, properties: &Value) -> Answer {
+    pub fn create_with(&self, properties: &Value) -> Response {
         self.deliver(&self.event("Create", properties))
     }
 
     /// Updates the resource of an earlier answer to this `PluginsMap`, twice.
     #[track_caller]
-    pub fn update(&self, earlier: &Answer, map: &Value) -> Answer {
+    pub fn update(&self, earlier: &Response, map: &Value) -> Response {
         self.deliver(&self.event_about("Update", &earlier.id, &json!({ "PluginsMap": map })))
     }
 
     /// Delivers an event twice: the second time must tell the same, and change nothing.
     #[track_caller]
-    pub fn deliver(&self, event: &Value) -> Answer {
+    pub fn deliver(&self, event: &Value) -> Response {
         let first = self.deliver_once(event);
         let catalog = self.database.extensions();
         let second = self.deliver_once(event);
@@ -168,8 +168,8 @@ impl Stage {
         assert_eq!(self.database.extensions(), catalog, "the second delivery changed something");
         if event["RequestType"] != "Delete" && first.status == "SUCCESS" {
             assert_eq!(second.data("Changed"), "false", "{second:#?}");
-            let versions = |answer: &Answer| {
-                let mut data = answer.data.clone();
+            let versions = |response: &Response| {
+                let mut data = response.data.clone();
                 for key in ["Changed", "Changes", "Before"] {
                     data.remove(key);
                 }
@@ -182,13 +182,13 @@ impl Stage {
 
     /// Delivers an event once.
     #[track_caller]
-    pub fn deliver_once(&self, event: &Value) -> Answer {
+    pub fn deliver_once(&self, event: &Value) -> Response {
         self.deliver_to(&self.function, event)
     }
 
     /// Delivers an event once, to a function of the test's choice.
     #[track_caller]
-    pub fn deliver_to(&self, function: &Function, event: &Value) -> Answer {
+    pub fn deliver_to(&self, function: &Function, event: &Value) -> Response {
         let url = self.bucket.url();
         let mut event = event.clone();
         event["ResponseURL"] = json!(url.url);
@@ -201,36 +201,36 @@ impl Stage {
             assert_eq!(put.body, mine[0].body, "a retry tells the same");
         }
         let put = mine.last().unwrap_or_else(|| panic!("no answer: {outcome:?}"));
-        let mut answer = Answer::of_put(&event, put, &url.target, &outcome);
-        answer.log = messages(&function.output()[before..]);
-        self.plant(&url.signature);
-        self.check_silence(function, &answer);
-        answer
+        let mut response = Response::of_put(&event, put, &url.target, &outcome);
+        response.log = messages(&function.output()[before..]);
+        self.keep_secret(&url.signature);
+        self.check_nothing_leaked(function, &response);
+        response
     }
 
     /// Delivers an event to several functions at once.
-    pub fn deliver_to_all(&self, functions: &[Function], event: &Value) -> Vec<Answer> {
+    pub fn deliver_to_all(&self, functions: &[Function], event: &Value) -> Vec<Response> {
         thread::scope(|scope| {
             let deliver = |function| scope.spawn(move || self.deliver_to(function, event));
             let deliveries: Vec<_> = functions.iter().map(deliver).collect();
-            deliveries.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+            deliveries.into_iter().map(|thread| thread.join().expect("a response")).collect()
         })
     }
 
-    /// Invokes the function directly: the answer is its result, and FAILED its error.
+    /// Invokes the function directly: the response is its result, and FAILED its error.
     #[track_caller]
-    pub fn invoke(&self, event: &Value) -> Answer {
+    pub fn invoke(&self, event: &Value) -> Response {
         let before = self.function.output().len();
         let outcome = self.function.invoke(event.to_string().as_bytes(), self.time);
         let document = match &outcome {
             Ok(document) => document.to_string(),
             Err(error) => error["errorMessage"].as_str().expect("an errorMessage").to_owned(),
         };
-        let mut answer = Answer::read(event, document.as_bytes(), outcome);
-        assert_eq!(answer.status == "SUCCESS", answer.outcome.is_ok(), "{answer:#?}");
-        answer.log = messages(&self.function.output()[before..]);
-        self.check_silence(&self.function, &answer);
-        answer
+        let mut response = Response::read(event, document.as_bytes(), outcome);
+        assert_eq!(response.status == "SUCCESS", response.outcome.is_ok(), "{response:#?}");
+        response.log = messages(&self.function.output()[before..]);
+        self.check_nothing_leaked(&self.function, &response);
+        response
     }
 
     /// The version of PostGIS that the server would install; only some servers have it.
@@ -243,7 +243,7 @@ impl Stage {
     }
 
     /// A text with the default versions of PostgreSQL 15, as this server has it.
-    pub fn here(&self, text: &str) -> String {
+    pub fn with_default_versions(&self, text: &str) -> String {
         let mut here = text.to_owned();
         for (name, version) in DEFAULTS {
             let now = self.default_version(name);
@@ -260,33 +260,37 @@ impl Stage {
     }
 
     /// Lets the server fail when an extension was created, with this statement of PL/pgSQL's.
-    pub fn refuse(&self, extension: &str, statement: &str) {
+    pub fn run_after_create(&self, extension: &str, statement: &str) {
         self.database.query(&format!(
-            "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $body$
+            "CREATE FUNCTION public.run_after_create() RETURNS event_trigger LANGUAGE plpgsql AS $body$
              BEGIN
                IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
                           WHERE object_type = 'extension' AND object_identity = '{extension}')
                THEN {statement}; END IF;
              END $body$;
              CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
-               EXECUTE FUNCTION public.refuse()"
+               EXECUTE FUNCTION public.run_after_create()"
         ));
     }
 
-    /// Panics if anything planted is in an answer or a log.
+    /// Panics if anything planted is in a response or a log.
     #[track_caller]
-    pub fn check_silence(&self, function: &Function, answer: &Answer) {
+    pub fn check_nothing_leaked(&self, function: &Function, response: &Response) {
         let said = format!(
             "{}\n{:?}\n{}\n{}",
-            answer.document,
-            answer.outcome,
+            response.document,
+            response.outcome,
             function.output(),
             function.errors()
         );
         // The JSON of a text has escapes: what a person reads counts too.
-        let read =
-            format!("{said}\n{}\n{:?}\n{}", answer.reason, answer.data, answer.log.join("\n"));
-        for secret in self.planted.lock().unwrap().iter() {
+        let read = format!(
+            "{said}\n{}\n{:?}\n{}",
+            response.reason,
+            response.data,
+            response.log.join("\n")
+        );
+        for secret in self.kept_secret.lock().unwrap().iter() {
             assert!(!read.contains(secret), "`{secret}` was told:\n{read}");
         }
     }
