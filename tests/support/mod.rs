@@ -5,6 +5,7 @@
 //! - [`secrets`]: Secrets Manager.
 //! - [`sink`]: the `ResponseURL`.
 //! - [`database`]: the real PostgreSQL, one database per test.
+//! - [`barrier`]: a point in the server's work at which it waits for the test.
 //! - [`cluster`]: the same, which can be killed and started again.
 //! - [`iam_endpoint`]: RDS's door for IAM tokens, before the real PostgreSQL.
 //! - [`token`]: what AWS checks of such a token.
@@ -23,6 +24,7 @@
     reason = "each test file uses its own part, and a broken stage is a failed test"
 )]
 
+pub mod barrier;
 pub mod cluster;
 pub mod database;
 pub mod databases;

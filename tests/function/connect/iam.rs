@@ -243,6 +243,6 @@ fn the_verifier_accepts_what_botocore_signs_and_nothing_else() {
 impl House {
     /// With little time: for what is waited for in vain.
     fn hasty(self) -> Self {
-        Self { env: self.env.with_seconds(4), ..self }
+        Self { env: self.env.with_seconds(6), ..self }
     }
 }

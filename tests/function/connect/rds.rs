@@ -194,7 +194,7 @@ const PROXY: [&str; 3] = ["this is an RDS Proxy", "`Host`", "writer endpoint"];
 
 #[test]
 fn an_rds_proxy_by_its_host_name() {
-    let env = TestEnvironment::new().with_seconds(3);
+    let env = TestEnvironment::new().with_seconds(6);
     let host = "app.proxy-abcdef.eu-west-1.rds.invalid";
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Host": host });
     env.create_with(&properties).failed(&[host]).failed(&PROXY);

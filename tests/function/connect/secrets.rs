@@ -15,7 +15,7 @@ fn hstore() -> Value {
 
 /// A test environment for failures that are waited for: with little time, so that it is over soon.
 fn hasty() -> TestEnvironment {
-    TestEnvironment::new().with_seconds(3)
+    TestEnvironment::new().with_seconds(6)
 }
 
 #[test]

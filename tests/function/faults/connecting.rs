@@ -13,7 +13,7 @@ use serde_json::json;
 
 #[test]
 fn refused_and_then_up() {
-    let mut faults = FaultInjection::new(8);
+    let mut faults = FaultInjection::new(60);
     faults.proxy = Proxy::closed(server().port);
     let response = faults.create_while(|| {
         faults.until_logged("refused");
@@ -25,7 +25,7 @@ fn refused_and_then_up() {
 
 #[test]
 fn closed_early_and_then_well() {
-    let faults = FaultInjection::new(20);
+    let faults = FaultInjection::new(60);
     let phases = [
         HandshakePhase::Accepted,
         HandshakePhase::TlsRequest,
@@ -51,7 +51,7 @@ fn closed_early_for_good() {
         HandshakePhase::Startup,
         HandshakePhase::Proof,
     ] {
-        let faults = FaultInjection::new(3);
+        let faults = FaultInjection::new(6);
         faults.proxy.set_default(Behavior::CutAt(phase));
         let response = faults.create().failed(&["gave up waiting for a connection", "localhost:"]);
         assert_eq!(response.id, "Extensions-create-failed", "{phase:?}");
@@ -71,7 +71,7 @@ fn a_connection_that_does_not_respond_is_replaced() {
 
 #[test]
 fn a_server_that_never_responds() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(6);
     faults.proxy.set_default(Behavior::Silent);
     faults.create().failed(&["gave up waiting", "no answer within", "security group"]);
     assert_eq!(faults.installed(), "");
@@ -79,7 +79,7 @@ fn a_server_that_never_responds() {
 
 #[test]
 fn a_slow_network() {
-    let faults = FaultInjection::new(20);
+    let faults = FaultInjection::new(60);
     faults.proxy.set_default(Behavior::Slow(64, Duration::from_millis(5)));
     faults.create().succeeded();
     assert_eq!(faults.installed(), "hstore 1.7");
@@ -126,7 +126,7 @@ fn killed_and_still_recovering() {
 #[test]
 fn all_connections_of_the_server_are_taken() {
     let cluster = Cluster::start(&["max_connections=4", "superuser_reserved_connections=0"]);
-    let faults = FaultInjection::at(&cluster, 20);
+    let faults = FaultInjection::at(&cluster, 60);
     let mut taken: Vec<_> = (0..4).map(|_| cluster.server.connect("postgres")).collect();
     let response = faults.create_while(|| {
         faults.until_logged("SQLSTATE 53300");
@@ -138,7 +138,7 @@ fn all_connections_of_the_server_are_taken() {
 
 #[test]
 fn all_connections_of_the_role_are_taken() {
-    let faults = of_a_plain_role(8, "CONNECTION LIMIT 0");
+    let faults = of_a_plain_role(60, "CONNECTION LIMIT 0");
     let role = role_of(&faults);
     let response = faults.create_while(|| {
         faults.until_logged("SQLSTATE 53300");
@@ -150,14 +150,14 @@ fn all_connections_of_the_role_are_taken() {
 
 #[test]
 fn all_connections_of_the_role_stay_taken() {
-    let faults = of_a_plain_role(3, "CONNECTION LIMIT 0");
+    let faults = of_a_plain_role(6, "CONNECTION LIMIT 0");
     faults.create().failed(&["gave up waiting", "SQLSTATE 53300", "too many connections"]);
     assert_eq!(faults.installed(), "");
 }
 
 #[test]
 fn an_error_before_the_last_attempt_is_reported() {
-    let faults = of_a_plain_role(4, "CONNECTION LIMIT 0");
+    let faults = of_a_plain_role(6, "CONNECTION LIMIT 0");
     faults.proxy.next_connections([Behavior::Open; 2]);
     faults.proxy.set_default(Behavior::Silent);
     // The last attempt has less time than any server needs: its silence means nothing.
@@ -166,7 +166,7 @@ fn an_error_before_the_last_attempt_is_reported() {
 
 #[test]
 fn all_connections_of_the_database_are_taken() {
-    let faults = of_a_plain_role(8, "");
+    let faults = of_a_plain_role(60, "");
     let name = faults.env.database.name.clone();
     let limit = |number: i32| {
         faults.env.database.query(&format!("ALTER DATABASE {name} CONNECTION LIMIT {number}"));
@@ -182,7 +182,7 @@ fn all_connections_of_the_database_are_taken() {
 
 #[test]
 fn a_role_that_may_not_log_in_yet() {
-    let faults = of_a_plain_role(8, "");
+    let faults = of_a_plain_role(60, "");
     let role = role_of(&faults);
     faults.env.database.query(&format!("ALTER ROLE {role} NOLOGIN"));
     let response = faults.create_while(|| {
@@ -195,7 +195,7 @@ fn a_role_that_may_not_log_in_yet() {
 
 #[test]
 fn a_role_that_may_never_log_in() {
-    let faults = of_a_plain_role(3, "");
+    let faults = of_a_plain_role(6, "");
     let role = role_of(&faults);
     faults.env.database.query(&format!("ALTER ROLE {role} NOLOGIN"));
     faults.create().failed(&["SQLSTATE 28000", &role, "may log in"]);
@@ -204,7 +204,7 @@ fn a_role_that_may_never_log_in() {
 
 #[test]
 fn a_name_that_never_resolves() {
-    let faults = FaultInjection::new(3);
+    let faults = FaultInjection::new(6);
     let properties = json!({ "PluginsMap": { "hstore": "1.7" }, "Host": "database.invalid" });
     let event = faults.env.event("Create", &properties);
     faults.deliver(&event).failed(&["gave up waiting", "database.invalid", "VPC resolves it"]);
@@ -218,7 +218,7 @@ fn a_name_that_resolves_after_a_while() {
         ("DELAYED_NAME", "database.later".to_owned()),
         ("DELAYED_NAME_FILE", known.clone()),
     ];
-    let env = TestEnvironment::with(Database::create(), &environment).with_seconds(20);
+    let env = TestEnvironment::with(Database::create(), &environment).with_seconds(60);
     // The certificate has another name.
     let event = env.event(
         "Create",
@@ -236,7 +236,7 @@ fn a_name_that_resolves_after_a_while() {
 
 #[test]
 fn the_lock_is_waited_for() {
-    let faults = FaultInjection::new(8);
+    let faults = FaultInjection::new(60);
     let holder = server().connect(&faults.env.database.name);
     holder.query(LOCK);
     let response = faults.create_while(|| {
@@ -250,7 +250,7 @@ fn the_lock_is_waited_for() {
 
 #[test]
 fn the_lock_is_never_released() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(6);
     let holder = server().connect(&faults.env.database.name);
     holder.query("SET application_name = 'a colleague'");
     holder.query(LOCK);
@@ -268,7 +268,7 @@ fn the_lock_is_never_released() {
 
 #[test]
 fn the_lock_is_held_by_somebody_whom_the_role_may_not_see() {
-    let faults = of_a_plain_role(4, "");
+    let faults = of_a_plain_role(6, "");
     let holder = server().connect(&faults.env.database.name);
     holder.query(LOCK);
     let pid = holder.value("SELECT pg_backend_pid()");
@@ -279,7 +279,7 @@ fn the_lock_is_held_by_somebody_whom_the_role_may_not_see() {
 
 #[test]
 fn the_catalog_cannot_be_read_in_time() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(6);
     let holder = server().connect(&faults.env.database.name);
     holder.query("BEGIN; LOCK TABLE pg_extension");
     let words = ["time ran out reading the catalog", "another session holds", "55P03"];
@@ -296,12 +296,14 @@ fn a_database_that_ends_each_session_at_once() {
     // Nothing that is said arrives as soon as that.
     faults.proxy.set_default(Behavior::Slow(512, Duration::from_millis(5)));
     faults.create().failed(&["57P05", "timeout that is set for the database or the role"]);
-    assert_eq!(faults.proxy.accepted(), 4, "it is tried again, but not until time runs out");
+    // Four at least: a session that ends while it is opened is retried like any other.
+    let accepted = faults.proxy.accepted();
+    assert!((4..10).contains(&accepted), "{accepted}: not until time runs out");
 }
 
 #[test]
 fn no_request_leaves_a_session_open() {
-    let faults = FaultInjection::new(20);
+    let faults = FaultInjection::new(60);
     for map in [json!({ "hstore": "1.7" }), json!({ "hstore": "9.9" }), json!({ "cube": "" })] {
         faults.deliver(&faults.event("Create", &map));
         let left = backends("");

@@ -1,10 +1,9 @@
 //! Faults in the middle of the work: what was committed is found, what was not is done again, and
 //! what nobody can know is told so.
 
-use std::time::Duration;
-
+use crate::support::barrier::Barrier;
 use crate::support::cluster::Cluster;
-use crate::support::database::{Database, Session, server};
+use crate::support::database::{Database, server};
 use crate::support::fault_injection::{FaultInjection, backends, eventually, extensions};
 use crate::support::proxy::Direction;
 use crate::support::response::Response;
@@ -22,7 +21,7 @@ fn may_have_left_something(response: &Response) {
 
 #[test]
 fn cut_before_the_changes_reach_the_server() {
-    let faults = FaultInjection::new(8);
+    let faults = FaultInjection::new(60);
     let holder = server().connect(&faults.env.database.name);
     holder.query("BEGIN; SELECT pg_advisory_xact_lock(7162533686429448308)");
     let response = faults.create_while(|| {
@@ -39,11 +38,12 @@ fn cut_before_the_changes_reach_the_server() {
 
 #[test]
 fn cut_while_the_server_makes_the_changes() {
-    let faults = FaultInjection::new(12);
-    faults.create_slowly(1.0);
+    let faults = FaultInjection::new(60);
+    let barrier = faults.pause_create();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.cut();
+        barrier.open();
     });
     let response = response.succeeded();
     assert_eq!(response.data("Changes"), "created hstore 1.7");
@@ -53,11 +53,12 @@ fn cut_while_the_server_makes_the_changes() {
 
 #[test]
 fn cut_when_it_is_committed_and_the_reply_is_lost() {
-    let faults = FaultInjection::new(12);
-    faults.commit_slowly(0.3);
+    let faults = FaultInjection::new(60);
+    let barrier = faults.pause_commit();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.hold(Direction::ToClient);
+        barrier.open();
         eventually(|| faults.env.database.installed() == "hstore 1.7");
         faults.proxy.cut();
         faults.proxy.release();
@@ -71,14 +72,13 @@ fn cut_when_it_is_committed_and_the_reply_is_lost() {
 
 #[test]
 fn cut_again_and_again() {
-    let faults = FaultInjection::new(20);
-    faults.create_slowly(0.3);
+    let faults = FaultInjection::new(60);
+    let barrier = faults.pause_create();
     let response = faults.create_while(|| {
         for _ in 0..3 {
-            faults.until_creating();
-            faults.terminate();
-            faults.until_no_session_is_left();
+            barrier.terminate();
         }
+        barrier.open();
     });
     assert_eq!(response.succeeded().data("Changes"), "created hstore 1.7");
     assert_eq!(faults.installed(), "hstore 1.7");
@@ -86,12 +86,13 @@ fn cut_again_and_again() {
 
 #[test]
 fn cut_and_never_up_again() {
-    let faults = FaultInjection::new(5);
-    faults.create_slowly(0.3);
+    let faults = FaultInjection::new(8);
+    let barrier = faults.pause_create();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.close();
         faults.proxy.cut();
+        barrier.open();
     });
     let response = response.failed(&["gave up waiting for a connection"]);
     assert_eq!(response.id, "Extensions-create-failed");
@@ -103,12 +104,13 @@ fn cut_and_never_up_again() {
 
 #[test]
 fn cut_in_commit_and_never_up_again() {
-    let faults = FaultInjection::new(5);
-    faults.commit_slowly(0.3);
+    let faults = FaultInjection::new(8);
+    let barrier = faults.pause_commit();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.close();
         faults.proxy.cut();
+        barrier.open();
     });
     may_have_left_something(&response.failed(UNKNOWN));
     assert!(["", "hstore 1.7"].contains(&faults.installed().as_str()), "all of it, or nothing");
@@ -119,10 +121,10 @@ fn cut_in_commit_and_never_up_again() {
 
 #[test]
 fn the_network_is_gone_while_the_server_makes_the_changes() {
-    let faults = FaultInjection::new(6);
-    faults.create_slowly(600.0);
+    let faults = FaultInjection::new(8);
+    faults.env.run_after_create("hstore", "PERFORM pg_sleep(600)");
     let response = faults.create_while(|| {
-        faults.until_creating();
+        faults.until_sleeping();
         faults.proxy.block_all();
     });
     let response =
@@ -137,11 +139,12 @@ fn the_network_is_gone_while_the_server_makes_the_changes() {
 
 #[test]
 fn the_network_is_gone_while_the_reply_to_commit_is_sent() {
-    let faults = FaultInjection::new(6);
-    faults.commit_slowly(0.3);
+    let faults = FaultInjection::new(8);
+    let barrier = faults.pause_commit();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.block_all();
+        barrier.open();
     });
     may_have_left_something(&response.failed(UNKNOWN));
     faults.proxy.cut();
@@ -152,15 +155,15 @@ fn the_network_is_gone_while_the_reply_to_commit_is_sent() {
 
 #[test]
 fn the_network_is_gone_while_the_second_of_two_databases_is_changed() {
-    let faults = FaultInjection::new(6);
-    faults.commit_slowly(600.0);
+    let faults = FaultInjection::new(8);
+    let barrier = faults.pause_commit();
     let quick = Database::create();
     let slow = &faults.env.database;
     let mut event = faults.create_event();
     event["ResourceProperties"]["Databases"] = json!([quick.name, slow.name]);
     let response = std::thread::scope(|scope| {
         let creating = scope.spawn(|| faults.deliver(&event));
-        faults.until_creating();
+        barrier.until_reached();
         eventually(|| quick.installed() == "hstore 1.7");
         faults.proxy.block_all();
         creating.join().expect("a response")
@@ -173,7 +176,7 @@ fn the_network_is_gone_while_the_second_of_two_databases_is_changed() {
 
 #[test]
 fn the_network_is_gone_before_anything_is_changed() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(8);
     let holder = server().connect(&faults.env.database.name);
     holder.query("BEGIN; SELECT pg_advisory_xact_lock(7162533686429448308)");
     let response = faults.create_while(|| {
@@ -189,11 +192,12 @@ fn the_network_is_gone_before_anything_is_changed() {
 
 #[test]
 fn the_network_is_gone_when_all_is_done() {
-    let faults = FaultInjection::new(6);
-    faults.commit_slowly(0.5);
+    let faults = FaultInjection::new(8);
+    let barrier = faults.pause_commit();
     let response = faults.create_while(|| {
-        faults.until_creating();
+        barrier.until_reached();
         faults.proxy.hold(Direction::ToServer);
+        barrier.open();
     });
     assert_eq!(response.succeeded().data("Changed"), "true");
     eventually(|| faults.proxy.held(Direction::ToServer) == 1);
@@ -208,7 +212,7 @@ fn the_network_is_gone_when_all_is_done() {
 
 #[test]
 fn the_session_is_ended_by_an_administrator() {
-    let faults = FaultInjection::new(12);
+    let faults = FaultInjection::new(60);
     let holder = server().connect(&faults.env.database.name);
     holder.query("BEGIN; SELECT pg_advisory_xact_lock(7162533686429448308)");
     let response = faults.create_while(|| {
@@ -223,10 +227,10 @@ fn the_session_is_ended_by_an_administrator() {
 
 #[test]
 fn the_statement_is_cancelled_by_an_administrator() {
-    let faults = FaultInjection::new(12);
-    faults.create_slowly(60.0);
+    let faults = FaultInjection::new(60);
+    faults.env.run_after_create("hstore", "PERFORM pg_sleep(600)");
     let response = faults.create_while(|| {
-        faults.until_creating();
+        faults.until_sleeping();
         faults.env.database.query(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
              WHERE wait_event = 'PgSleep' AND datname = current_database()",
@@ -240,12 +244,12 @@ fn the_statement_is_cancelled_by_an_administrator() {
 
 #[test]
 fn a_statement_that_cannot_be_cancelled() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(8);
     // A server looks at no signal while it reads from a program.
     faults.env.run_after_create(
         "hstore",
         "CREATE TEMPORARY TABLE nothing (line text);
-         COPY nothing FROM PROGRAM 'trap \"\" INT; sleep 6'",
+         COPY nothing FROM PROGRAM 'trap \"\" INT; sleep 10'",
     );
     let response = faults.create().failed(&["time ran out", "silent", "nothing was changed"]);
     assert_eq!(response.id, "Extensions-create-failed");
@@ -254,7 +258,7 @@ fn a_statement_that_cannot_be_cancelled() {
 
 #[test]
 fn a_deadlock() {
-    let faults = FaultInjection::new(12);
+    let faults = FaultInjection::new(60);
     let other = server().connect(&faults.env.database.name);
     // The server looks for deadlocks on the function's account.
     other.query("SET deadlock_timeout = '1min'; BEGIN");
@@ -271,7 +275,7 @@ fn a_deadlock() {
 
 #[test]
 fn somebody_else_creates_the_same_extension() {
-    let faults = FaultInjection::new(12);
+    let faults = FaultInjection::new(60);
     let other = server().connect(&faults.env.database.name);
     other.query("BEGIN; CREATE EXTENSION hstore VERSION '1.7'");
     let response = faults.create_while(|| {
@@ -284,7 +288,7 @@ fn somebody_else_creates_the_same_extension() {
 
 #[test]
 fn somebody_else_is_at_the_same_extension_and_stays_there() {
-    let faults = FaultInjection::new(4);
+    let faults = FaultInjection::new(8);
     faults.env.database.query("CREATE EXTENSION hstore VERSION '1.4'");
     let other = server().connect(&faults.env.database.name);
     other.query("BEGIN; ALTER EXTENSION hstore UPDATE TO '1.5'");
@@ -297,7 +301,7 @@ fn somebody_else_is_at_the_same_extension_and_stays_there() {
 
 #[test]
 fn the_disk_is_full() {
-    let faults = FaultInjection::new(8);
+    let faults = FaultInjection::new(60);
     faults
         .env
         .run_after_create("citext", "RAISE EXCEPTION SQLSTATE '53100' USING MESSAGE = 'disk full'");
@@ -311,10 +315,9 @@ fn the_disk_is_full() {
 fn the_server_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(&[]);
     let faults = FaultInjection::at(&cluster, 60);
-    let admin = cluster.server.connect("postgres");
-    slow_hstore(&admin, 1.0);
+    let barrier = pause_create(&cluster);
     let response = faults.create_while(|| {
-        until_creating(&cluster);
+        barrier.until_reached();
         cluster.kill();
         cluster.restart();
         faults.proxy.set_upstream(cluster.server.port);
@@ -326,11 +329,10 @@ fn the_server_is_killed_and_comes_back() {
 #[test]
 fn the_server_is_killed_and_stays_down() {
     let mut cluster = Cluster::start(&[]);
-    let faults = FaultInjection::at(&cluster, 6);
-    let admin = cluster.server.connect("postgres");
-    slow_hstore(&admin, 60.0);
+    let faults = FaultInjection::at(&cluster, 8);
+    let barrier = pause_create(&cluster);
     let response = faults.create_while(|| {
-        until_creating(&cluster);
+        barrier.until_reached();
         cluster.kill();
     });
     let response = response.failed(&["gave up waiting for a connection"]);
@@ -338,7 +340,6 @@ fn the_server_is_killed_and_stays_down() {
     cluster.restart();
     let admin = cluster.server.connect("postgres");
     assert_eq!(extensions(&admin), "", "what was not committed is gone");
-    slow_hstore(&admin, 0.0);
     faults.proxy.set_upstream(cluster.server.port);
     assert_eq!(faults.create().succeeded().data("Changed"), "true");
 }
@@ -348,10 +349,10 @@ fn one_backend_crashes_and_takes_all_sessions_along() {
     let cluster = Cluster::start(&[]);
     let faults = FaultInjection::at(&cluster, 60);
     let admin = cluster.server.connect("postgres");
-    slow_hstore(&admin, 1.0);
+    let barrier = pause_create(&cluster);
     let bystander = admin.value("SELECT pg_backend_pid()");
     let response = faults.create_while(|| {
-        until_creating(&cluster);
+        barrier.until_reached();
         let killed = std::process::Command::new("kill").args(["-SEGV", &bystander]).status();
         assert!(killed.is_ok_and(|status| status.success()));
     });
@@ -359,23 +360,14 @@ fn one_backend_crashes_and_takes_all_sessions_along() {
     assert_eq!(extensions(&cluster.server.connect("postgres")), "hstore 1.7");
 }
 
-/// Lets `hstore` take this long to create in a private cluster.
-fn slow_hstore(admin: &Session, seconds: f32) {
-    let body = format!("BEGIN PERFORM pg_sleep({seconds}); END");
-    let slow = format!(
-        "CREATE OR REPLACE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql
-           AS '{body}';
-         DROP EVENT TRIGGER IF EXISTS slow;
-         CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
-           EXECUTE FUNCTION public.slow()"
-    );
-    admin.query(&slow);
-}
-
-/// Waits until the function is creating `hstore` there.
-fn until_creating(cluster: &Cluster) {
-    let admin = cluster.server.connect("postgres");
-    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-    eventually(|| admin.value(sleeping) != "0");
-    std::thread::sleep(Duration::from_millis(10));
+/// Has `hstore` created in a private cluster until a barrier is opened, or the server ends.
+fn pause_create(cluster: &Cluster) -> Barrier {
+    cluster.server.connect("postgres").query(&format!(
+        "CREATE FUNCTION public.wait() RETURNS event_trigger LANGUAGE plpgsql
+           AS 'BEGIN {}; END';
+         CREATE EVENT TRIGGER wait ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+           EXECUTE FUNCTION public.wait()",
+        Barrier::statement()
+    ));
+    Barrier::close_at(cluster.server, "postgres")
 }

@@ -82,19 +82,25 @@ fn killed_while_it_waited_for_the_lock() {
 #[test]
 fn killed_while_the_server_made_the_changes() {
     let redelivery = Redelivery::new();
-    redelivery.faults.create_slowly(1.0);
+    let barrier = redelivery.faults.pause_create();
     redelivery.begin();
-    redelivery.faults.until_creating();
-    // The server finds nobody there, and takes it back.
+    barrier.until_reached();
+    redelivery.function.kill();
+    barrier.open();
+    // The server finds that the function is gone, and rolls back.
     redelivery.kill_and_replay("true");
 }
 
 #[test]
 fn killed_while_the_server_committed() {
     let redelivery = Redelivery::new();
-    redelivery.faults.commit_slowly(1.0);
+    let barrier = redelivery.faults.pause_commit();
     redelivery.begin();
-    redelivery.faults.until_creating();
+    barrier.until_reached();
+    // Paused, so that it does not see the reply.
+    redelivery.function.pause();
+    barrier.open();
+    eventually(|| redelivery.faults.env.database.installed() == "hstore 1.7");
     redelivery.kill_and_replay("false");
 }
 
@@ -120,13 +126,13 @@ fn killed_in_an_update_of_many() {
     let redelivery = Redelivery::new();
     let env = &redelivery.faults.env;
     env.database.query("CREATE EXTENSION citext VERSION '1.4'");
-    redelivery.faults.create_slowly(60.0);
+    redelivery.faults.env.run_after_create("hstore", "PERFORM pg_sleep(600)");
     let map = json!({ "citext": "1.6", "hstore": "1.7", "earthdistance": "" });
     let mut event = redelivery.faults.event("Update", &map);
     event["PhysicalResourceId"] = json!("Extensions-01234567");
     event["ResponseURL"] = json!(env.bucket.url().url);
     redelivery.function.send(event.to_string().as_bytes(), TIME);
-    redelivery.faults.until_creating();
+    redelivery.faults.until_sleeping();
     redelivery.function.kill();
     // The server goes on for nobody; whoever waits for it waits no longer than the lock lasts.
     redelivery.faults.terminate();
@@ -136,21 +142,22 @@ fn killed_in_an_update_of_many() {
 #[test]
 fn a_delete_while_the_create_runs() {
     let redelivery = Redelivery::new();
-    redelivery.faults.create_slowly(1.0);
+    let barrier = redelivery.faults.pause_create();
     let call = redelivery.begin();
-    redelivery.faults.until_creating();
+    barrier.until_reached();
     let invented = "db_Extensions_1A2B3C4D5E6F";
     let properties = redelivery.event["ResourceProperties"].clone();
     let event = redelivery.faults.env.event_about("Delete", invented, &properties);
     let response = redelivery.faults.deliver(&event).succeeded();
     assert_eq!(response.id, invented);
+    barrier.open();
     assert_eq!(redelivery.function.result(&call), Some(Ok(Value::Null)));
     assert_eq!(redelivery.faults.installed(), "hstore 1.7", "`Retain` touches nothing");
 }
 
 #[test]
 fn a_request_id_that_comes_again_with_other_properties() {
-    let faults = FaultInjection::new(20);
+    let faults = FaultInjection::new(60);
     let created = faults.deliver(&faults.event("Create", &json!({ "hstore": "1.6" })));
     let mut event = faults.event("Update", &json!({ "hstore": "1.7" }));
     event["PhysicalResourceId"] = json!(created.succeeded().id);
@@ -161,8 +168,8 @@ fn a_request_id_that_comes_again_with_other_properties() {
 
 #[test]
 fn the_same_event_twice_at_the_same_time() {
-    let faults = FaultInjection::new(20);
-    faults.create_slowly(0.5);
+    let faults = FaultInjection::new(60);
+    faults.env.run_after_create("hstore", "PERFORM pg_sleep(0.5)");
     let functions = [faults.env.another_function(), faults.env.another_function()];
     let responses = faults.env.deliver_to_all(&functions, &faults.create_event());
     let mut changed: Vec<_> = responses
@@ -176,7 +183,7 @@ fn the_same_event_twice_at_the_same_time() {
 
 #[test]
 fn an_invented_id_on_an_update() {
-    let faults = FaultInjection::new(20);
+    let faults = FaultInjection::new(60);
     let mut event = faults.event("Update", &json!({ "hstore": "1.7" }));
     event["PhysicalResourceId"] = json!("db_Extensions_1A2B3C4D5E6F");
     assert_eq!(faults.deliver(&event).succeeded().id, "db_Extensions_1A2B3C4D5E6F");

@@ -1,6 +1,6 @@
 //! Stories of what works: events in, catalogs and answers out. Every event is sent twice.
 
-use crate::support::database::Database;
+use crate::support::database::{Database, unique};
 use crate::support::response::Response;
 use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
@@ -240,7 +240,7 @@ fn forty_extensions_in_one_response() {
 #[test]
 fn another_database_than_the_secret_s() {
     let env = TestEnvironment::new();
-    let name = crate::support::database::unique("Other \"Data\" Base, ä");
+    let name = unique("Other \"Data\" Base, ä");
     let other = Database::named(&name);
     let properties = json!({ "PluginsMap": { "hstore": "" }, "Databases": [name] });
     env.create_with(&properties).succeeded();

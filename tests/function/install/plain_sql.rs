@@ -161,7 +161,7 @@ impl Pair {
 
     /// All operations on one extension, from a state without it to one without it.
     fn run(&mut self, offer: &Offer, counts: &mut Counts) -> Result<(), String> {
-        let (name, quoted) = (&offer.name, quoted(&offer.name));
+        let (name, identifier) = (&offer.name, quoted(&offer.name));
         let mut step = |it: &mut Self, operation, kind, entry: Value, sql: &str| {
             let map = if kind == "Delete" { json!({}) } else { json!({ name: entry }) };
             let result = it.both(kind, &map, sql);
@@ -173,19 +173,18 @@ impl Pair {
                 Err(what) => Err(format!("{operation} {name}:\n{what}")),
             }
         };
-        let create = format!("CREATE EXTENSION {quoted} CASCADE");
+        let create = format!("CREATE EXTENSION {identifier} CASCADE");
         let drop = |it: &Self| {
             let extensions = it.plain.extensions().into_keys().filter(|name| name != "plpgsql");
-            let names: Vec<_> =
-                extensions.map(|name| crate::support::database::quoted(&name)).collect();
+            let names: Vec<_> = extensions.map(|name| quoted(&name)).collect();
             format!("DROP EXTENSION {}", names.join(", "))
         };
         if step(self, "create", "Create", json!("any"), &create)? {
             if offer.relocatable {
                 let entry = json!({ "Version": offer.default, "Schema": ELSEWHERE });
-                let to = crate::support::database::quoted(ELSEWHERE);
+                let to = quoted(ELSEWHERE);
                 let sql = format!(
-                    "CREATE SCHEMA IF NOT EXISTS {to}; ALTER EXTENSION {quoted} SET SCHEMA {to}"
+                    "CREATE SCHEMA IF NOT EXISTS {to}; ALTER EXTENSION {identifier} SET SCHEMA {to}"
                 );
                 step(self, "move", "Update", entry, &sql)?;
             }
@@ -193,9 +192,9 @@ impl Pair {
             step(self, "drop", "Delete", json!(null), &sql)?;
         }
         if let Some(older) = &offer.older {
-            let create = format!("CREATE EXTENSION {quoted} VERSION '{older}' CASCADE");
+            let create = format!("CREATE EXTENSION {identifier} VERSION '{older}' CASCADE");
             if step(self, "create exactly", "Create", json!(older), &create)? {
-                let update = format!("ALTER EXTENSION {quoted} UPDATE");
+                let update = format!("ALTER EXTENSION {identifier} UPDATE");
                 step(self, "update", "Update", json!("latest"), &update)?;
                 let sql = drop(self);
                 step(self, "drop", "Delete", json!(null), &sql)?;

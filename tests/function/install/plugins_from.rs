@@ -3,7 +3,7 @@
 use crate::support::database::Database;
 use crate::support::response::Response;
 use crate::support::secrets::Fault;
-use crate::support::test_environment::TestEnvironment;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// The secret of the database whose extensions are wanted.
@@ -91,7 +91,7 @@ fn the_place_is_not_the_reference_s() {
     nowhere["host"] = json!("wrong.invalid");
     nowhere["port"] = json!(1);
     nowhere["dbname"] = json!("wrong");
-    env.secrets.put(crate::support::test_environment::SECRET, "AWSCURRENT", nowhere.to_string());
+    env.secrets.put(SECRET, "AWSCURRENT", nowhere.to_string());
     let host = json!({
         "Host": server.host, "Port": server.port, "Databases": env.database.name,
     });
@@ -157,7 +157,7 @@ fn a_reference_that_cannot_be_read() {
 #[test]
 fn a_reference_that_does_not_respond() {
     let (env, reference) = with_reference("");
-    let env = env.with_seconds(3);
+    let env = env.with_seconds(6);
     let mut secret = reference.secret("someone", "something");
     secret["port"] = json!(1);
     env.secrets.put(STAGING, "AWSCURRENT", secret.to_string());

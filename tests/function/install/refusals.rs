@@ -6,7 +6,7 @@ use crate::support::cluster::Cluster;
 use crate::support::database::server;
 use crate::support::fault_injection::FaultInjection;
 use crate::support::response::Response;
-use crate::support::test_environment::TestEnvironment;
+use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::{Value, json};
 
 /// Creates with this map, and expects a failure that left nothing behind.
@@ -388,7 +388,7 @@ fn a_secret_whose_parts_cannot_be_right() {
     ] {
         let mut secret = secret.clone();
         secret[key] = value;
-        env.secrets.put(crate::support::test_environment::SECRET, "AWSCURRENT", secret.to_string());
+        env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
         refused(&env, &json!({ "hstore": "" }), words);
     }
 }
