@@ -88,9 +88,10 @@ fn the_server_is_gone() {
     let proxy = Proxy::closed(server().port);
     let event = |it: &Resource, port: u16| it.event("Delete", &json!({ "Port": port }));
     let unreachable = UnreachableAddress::new();
+    let silent = format!("localhost:{}", unreachable.port);
     let cases = [
         (event(&it, proxy.port), "refused"),
-        (event(&it, unreachable.port), "timed out"),
+        (event(&it, unreachable.port), silent.as_str()),
         (it.event("Delete", &json!({ "Host": "no-such-host.invalid" })), "no-such-host.invalid"),
     ];
     std::thread::scope(|scope| {
