@@ -24,18 +24,18 @@ DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>no</Mes
 
 
 class ResponseBucket(HTTPServer):
-    """Where a ResponseURL leads: answers PUTs with `statuses` in turn."""
+    """Where a ResponseURL leads: answers PUTs with `statuses` in turn, then with the last."""
 
     def __init__(self, *statuses):
         super().__init__("127.0.0.1", free_port())
         self.url = f"http://127.0.0.1:{self.port}/{TOKEN}?X-Amz-Signature={TOKEN}"
-        self.statuses = list(statuses)
+        self.statuses = statuses
         self.puts = []  # (headers, body)
         self.expect_request(f"/{TOKEN}", method="PUT").respond_with_handler(self.put)
 
     def put(self, request):
         self.puts.append((request.headers, request.data))
-        status = self.statuses.pop(0)
+        status = self.statuses[min(len(self.puts), len(self.statuses)) - 1]
         return Response(DENIED if status == 403 else b"", status)
 
     def response(self):
@@ -224,10 +224,10 @@ def test_the_reason_says_that_the_function_ended(functions, killed):
     assert "Runtime.ExitError" in reason
 
 
-def test_the_put_has_a_length_and_no_content_type(killed):
-    headers, body = killed[0].puts[0]
-    assert headers.get("Content-Type") is None
-    assert headers.get("Content-Length") == str(len(body))
+def test_a_put_has_a_length_and_no_content_type(killed, refused):
+    for headers, body in killed[0].puts + refused.puts:
+        assert headers.get("Content-Type") is None
+        assert headers.get("Content-Length") == str(len(body))
 
 
 def test_an_update_that_timed_out_fails_and_keeps_its_id(frozen):
@@ -323,7 +323,7 @@ def test_a_record_as_aws_documents_it_is_responded_to(recorded):
     pytest.param(lambda record, event: {}, id="an empty object"),
 ])  # fmt: skip
 def test_anything_else_is_rejected_and_nothing_is_sent(functions, invoke, payload):
-    with ResponseBucket() as bucket:
+    with ResponseBucket(200) as bucket:
         given = record(bucket)
         error, result = invoke(functions.responder, payload(given, given["requestPayload"]))
     assert (error, result["errorType"]) == ("Unhandled", "NotOurs")
