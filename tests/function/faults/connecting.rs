@@ -292,6 +292,10 @@ fn the_catalog_cannot_be_read_in_time() {
 #[test]
 fn a_database_that_ends_each_session_at_once() {
     let faults = FaultInjection::new(60);
+    if faults.env.database.value("SHOW server_version_num").starts_with("13") {
+        println!("skipped: PostgreSQL 13 has no idle_session_timeout");
+        return;
+    }
     faults.env.database.set("idle_session_timeout", "1ms");
     // Nothing that is said arrives as soon as that.
     faults.proxy.set_default(Behavior::Slow(512, Duration::from_millis(5)));
