@@ -120,19 +120,21 @@ fn planned_with(properties: Value, changes: Value) -> String {
     }
 }
 
-fn lines(start: &str, items: impl IntoIterator<Item = impl ToString>) -> String {
+/// Each item on a line of its own, after `start`.
+pub fn lines(start: &str, items: impl IntoIterator<Item = impl ToString>) -> String {
     items.into_iter().fold(String::new(), |text, item| text + start + &item.to_string() + "\n")
 }
 
 /// Compares the story with the snapshot named after the test.
 #[track_caller]
-fn snapshot(name: &str, cases: Vec<(&str, String)>) {
+pub fn snapshot(name: &str, cases: Vec<(&str, String)>) {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, story(cases));
     });
 }
 
-fn story(cases: Vec<(&str, String)>) -> String {
+/// Each case below its title.
+pub fn story(cases: Vec<(&str, String)>) -> String {
     cases.into_iter().fold(String::new(), |mut story, (title, text)| {
         let _ = writeln!(
             story,

@@ -4,8 +4,7 @@
 
 #![expect(clippy::expect_used, reason = "a broken case is a failed test")]
 
-use std::fmt::Write;
-
+use crate::plans::{lines, snapshot, story};
 use cfn_postgres_extensions::planner::catalog::Observed;
 use cfn_postgres_extensions::planner::plan::plan;
 use cfn_postgres_extensions::planner::removal::ownership::{Claimant, Whose};
@@ -82,22 +81,6 @@ fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> Str
         }
         Err(problems) => lines("refused: ", problems),
     }
-}
-
-fn lines(start: &str, items: impl IntoIterator<Item = impl ToString>) -> String {
-    items.into_iter().fold(String::new(), |text, item| text + start + &item.to_string() + "\n")
-}
-
-#[track_caller]
-fn snapshot(name: &str, cases: Vec<(&str, String)>) {
-    let story = cases.into_iter().fold(String::new(), |mut story, (title, text)| {
-        let text = if text.is_empty() { "nothing to do\n" } else { &text };
-        let _ = writeln!(story, "# {title}\n{text}");
-        story
-    });
-    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!(name, story);
-    });
 }
 
 fn with(mut value: Value, key: &str, to: Value) -> Value {
@@ -304,12 +287,27 @@ fn families() {
             Err(problems) => lines("refused: ", problems),
         }
     };
-    snapshot(
-        "families",
-        vec![
-            ("all of one version", updated(true, "0.9")),
-            ("one has a version of its own", updated(true, "0.8")),
-            ("one is somebody else's", updated(false, "0.8")),
-        ],
-    );
+    let cases = vec![
+        ("all of one version", updated(true, "0.9")),
+        ("one has a version of its own", updated(true, "0.8")),
+        ("one is somebody else's", updated(false, "0.8")),
+    ];
+    insta::assert_snapshot!(story(cases), @r#"
+    # all of one version
+    ALTER EXTENSION "cube" UPDATE TO '1.0'
+    ALTER EXTENSION "earthdistance" UPDATE TO '1.0'
+    ALTER EXTENSION "keeper" UPDATE TO '1.0'
+    -- updated cube 0.9 to 1.0
+    -- updated earthdistance 0.9 to 1.0 (with cube)
+    -- updated keeper 0.9 to 1.0 (with cube)
+
+    # one has a version of its own
+    ALTER EXTENSION "cube" UPDATE TO '1.0'
+    ALTER EXTENSION "earthdistance" UPDATE TO '1.0'
+    -- updated cube 0.9 to 1.0
+    -- updated earthdistance 0.9 to 1.0 (with cube)
+
+    # one is somebody else's
+    refused: `earthdistance` is installed and not owned by role `deployer`, which therefore cannot change or drop it: use a secret of its owner
+    "#);
 }

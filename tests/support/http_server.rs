@@ -1,4 +1,4 @@
-//! The smallest HTTP server there is: it keeps what came in, byte for byte.
+//! A small HTTP server that keeps each request byte for byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! RDS's door for IAM tokens: TLS, a password in the clear that must be a token signed for this
-//! endpoint, and then the real PostgreSQL, which a token cannot open.
+//! An RDS endpoint with IAM authentication: TLS, a password in the clear that must be a token signed
+//! for this endpoint, and then the real PostgreSQL.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::Command;
@@ -93,7 +93,7 @@ impl IamEndpoint {
     }
 
     /// Turns the next ones away, as RDS does while a grant has not taken effect.
-    pub fn run_after_create(&self, times: usize) {
+    pub fn refuse(&self, times: usize) {
         self.state.lock().unwrap().refusals = (0..times).map(|_| ()).collect();
     }
 

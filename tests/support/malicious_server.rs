@@ -1,6 +1,6 @@
 //! A server that wants a password: it has a certificate, speaks the startup protocol, asks for the
-//! password in its own way, and keeps every byte that it gets. Whoever answers is led on to the real
-//! PostgreSQL.
+//! password in its own way, and keeps every byte that it gets. A client that responds is
+//! forwarded to the real PostgreSQL.
 
 use std::io::Result;
 use std::sync::{Arc, Mutex};

@@ -1,27 +1,24 @@
-//! The test environment of the stories: everything around the function is played over the wire.
+//! What the tests share. Everything around the function is emulated over the wire; PostgreSQL is real.
 //!
-//! - [`wire`]: the smallest HTTP server there is.
-//! - [`lambda`]: the Runtime API, which drives the built binary.
-//! - [`secrets`]: Secrets Manager.
-//! - [`sink`]: the `ResponseURL`.
-//! - [`database`]: the real PostgreSQL, one database per test.
-//! - [`barrier`]: a point in the server's work at which it waits for the test.
-//! - [`cluster`]: the same, which can be killed and started again.
-//! - [`iam_endpoint`]: RDS's door for IAM tokens, before the real PostgreSQL.
-//! - [`token`]: what AWS checks of such a token.
-//! - [`test_environment`]: all of them together, with events in and answers out.
-//! - [`unreachable_address`]: an address that nobody answers for.
-//! - [`databases`]: several databases on one server.
-//! - [`proxy`]: a network with injected faults between any two of them.
-//! - [`resource`]: a resource of a stack's, from its Create to its Delete.
-//! - [`malicious_server`]: a server that wants a password which is not its own.
-//! - [`sandbox`]: a function that can be killed and frozen.
-//! - [`fault_injection`]: a test environment with a network with injected faults before its database.
+//! | module | what it is |
+//! |---|---|
+//! | [`test_environment`] | a function with a database, a secret and a bucket: events in, responses out |
+//! | [`function`], [`runtime_api`] | the built binary as a process; Lambda's Runtime API for it |
+//! | [`secrets`], [`response_bucket`] | Secrets Manager; S3 behind the `ResponseURL` |
+//! | [`http_server`] | the HTTP server of these three |
+//! | [`response`], [`resource`] | one response; a resource of a stack, from its Create to its Delete |
+//! | [`database`], [`databases`] | one database per test on a shared server; several at once |
+//! | [`cluster`] | a PostgreSQL of one test's own, which can be killed and started again |
+//! | [`barrier`] | a point in the server's work at which it waits for the test |
+//! | [`proxy`], [`fault_injection`] | a TCP proxy with faults; a test environment with one before its database |
+//! | [`unreachable_address`] | an address that does not respond |
+//! | [`iam_endpoint`], [`token`] | an RDS endpoint with IAM authentication; what AWS checks of a token |
+//! | [`malicious_server`] | a server that asks for a password that is not its own |
 #![allow(
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "each test file uses its own part, and a broken stage is a failed test"
+    reason = "each test file uses its own part, and a broken test environment is a failed test"
 )]
 
 pub mod barrier;

@@ -1,5 +1,4 @@
-//! A TCP proxy that is as bad as a network can be: it stands between the function and whatever it
-//! talks to, and cuts, holds, slows or refuses.
+//! A TCP proxy that injects the faults of a network: it cuts, holds, slows or refuses connections.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What `CloudFormation` was told, and what must be true of every such document.
+//! A response to `CloudFormation`, and what must be true of each.
 
 use std::collections::BTreeMap;
 

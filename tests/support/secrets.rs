@@ -1,4 +1,4 @@
-//! Secrets Manager over HTTP: `GetSecretValue`, and whatever it can answer.
+//! Secrets Manager over HTTP: `GetSecretValue`, and its errors.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,4 +1,4 @@
-//! An address that nobody answers for, as where a route or a rule of a security group is missing:
+//! An address that does not respond, as where a route or a rule of a security group is missing:
 //! the first packet of a connection gets no reply, not even a refusal.
 
 use std::net::{SocketAddr, TcpStream};

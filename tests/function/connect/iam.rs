@@ -1,5 +1,5 @@
-//! `Authentication: IAM`: the token is checked as AWS would, by a verifier of the test environment's own, and
-//! the real PostgreSQL is behind the door. Every event is sent twice.
+//! `Authentication: IAM`: the token is checked as AWS would, by a verifier of
+//! the tests' own, before the real PostgreSQL. Every event is sent twice.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -12,13 +12,13 @@ use crate::support::token::Expected;
 use serde_json::{Value, json};
 
 /// A function, the door and a role that may come in.
-struct House {
+struct IamEnvironment {
     env: TestEnvironment,
     endpoint: IamEndpoint,
     role: String,
 }
 
-impl House {
+impl IamEnvironment {
     fn new() -> Self {
         Self::with(&[], "localhost")
     }
@@ -66,7 +66,7 @@ impl House {
 
     /// Everybody who came, all of them with a token that is right.
     #[track_caller]
-    fn welcome(&self) -> Vec<Login> {
+    fn accepted_logins(&self) -> Vec<Login> {
         let logins = self.endpoint.logins();
         for login in &logins {
             assert_eq!(login.verdict, Ok(()), "{login:#?}");
@@ -79,114 +79,114 @@ impl House {
 
 #[test]
 fn a_token_opens_the_database_and_no_secret_is_read() {
-    let house = House::new();
-    let response = house.create(&json!({})).succeeded();
+    let iam = IamEnvironment::new();
+    let response = iam.create(&json!({})).succeeded();
     assert_eq!(response.data("Changes"), "created hstore 1.4");
-    assert_eq!(house.env.database.installed(), "hstore 1.4");
-    assert_eq!(house.welcome().len(), 2, "one for each delivery");
-    assert_eq!(house.env.secrets.calls(), []);
+    assert_eq!(iam.env.database.installed(), "hstore 1.4");
+    assert_eq!(iam.accepted_logins().len(), 2, "one for each delivery");
+    assert_eq!(iam.env.secrets.calls(), []);
     let owner = "SELECT rolname FROM pg_extension JOIN pg_roles AS r ON r.oid = extowner
         WHERE extname = 'hstore'";
-    assert_eq!(house.env.database.value(owner), house.role);
+    assert_eq!(iam.env.database.value(owner), iam.role);
 }
 
 #[test]
 fn the_token_is_for_the_exact_endpoint() {
-    let house = House::with(&[], "127.0.0.1");
-    house.create(&json!({ "Host": "127.0.0.1" })).succeeded();
-    house.welcome();
-    let house = House::with(&[], "127.0.0.1").hasty();
-    house.create(&json!({})).failed(&["28000"]);
-    let verdict = house.endpoint.logins()[0].verdict.clone();
+    let iam = IamEnvironment::with(&[], "127.0.0.1");
+    iam.create(&json!({ "Host": "127.0.0.1" })).succeeded();
+    iam.accepted_logins();
+    let iam = IamEnvironment::with(&[], "127.0.0.1").hasty();
+    iam.create(&json!({})).failed(&["28000"]);
+    let verdict = iam.endpoint.logins()[0].verdict.clone();
     assert!(verdict.is_err_and(|why| why.starts_with("endpoint")));
 }
 
 #[test]
 fn every_connection_has_its_token() {
-    let house = House::new();
+    let iam = IamEnvironment::new();
     let other = Database::create();
-    let names = [&house.env.database.name, &other.name];
-    house.create(&json!({ "Databases": names })).succeeded();
+    let names = [&iam.env.database.name, &other.name];
+    iam.create(&json!({ "Databases": names })).succeeded();
     assert_eq!(other.installed(), "hstore 1.4");
-    let logins = house.welcome();
+    let logins = iam.accepted_logins();
     let databases: BTreeSet<&String> = logins.iter().map(|login| &login.database).collect();
     assert_eq!(databases, names.into_iter().collect());
-    assert_eq!(house.env.secrets.calls(), []);
-    house.create(&json!({ "Databases": names, "PluginsMap": { "hstore": "1.7" } })).succeeded();
-    house.welcome();
+    assert_eq!(iam.env.secrets.calls(), []);
+    iam.create(&json!({ "Databases": names, "PluginsMap": { "hstore": "1.7" } })).succeeded();
+    iam.accepted_logins();
 }
 
 #[test]
 fn a_secret_may_say_where() {
-    let house = House::new();
+    let iam = IamEnvironment::new();
     let secret = json!({
         "host": "localhost",
-        "port": house.endpoint.port,
-        "username": house.role,
-        "dbname": house.env.database.name,
+        "port": iam.endpoint.port,
+        "username": iam.role,
+        "dbname": iam.env.database.name,
     });
-    house.env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
+    iam.env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
     let nothing = json!({
         "DBSecret": SECRET, "Host": null, "Port": null, "Username": null, "Databases": null,
     });
-    house.create(&nothing).succeeded();
-    house.welcome();
-    assert_eq!(house.env.secrets.stages(), ["AWSCURRENT", "AWSCURRENT"], "one for each delivery");
+    iam.create(&nothing).succeeded();
+    iam.accepted_logins();
+    assert_eq!(iam.env.secrets.stages(), ["AWSCURRENT", "AWSCURRENT"], "one for each delivery");
     let wrong =
         json!({ "host": "wrong.invalid", "port": 1, "username": "nobody", "password": "x" });
-    house.env.secrets.put(SECRET, "AWSCURRENT", wrong.to_string());
-    house.create(&json!({ "DBSecret": SECRET })).succeeded();
-    house.welcome();
+    iam.env.secrets.put(SECRET, "AWSCURRENT", wrong.to_string());
+    iam.create(&json!({ "DBSecret": SECRET })).succeeded();
+    iam.accepted_logins();
 }
 
 #[test]
 fn a_fresh_grant_is_waited_for() {
-    let house = House::new();
-    house.endpoint.run_after_create(2);
-    let response = house.create(&json!({})).succeeded();
-    assert_eq!(house.endpoint.logins().len(), 4);
+    let iam = IamEnvironment::new();
+    iam.endpoint.refuse(2);
+    let response = iam.create(&json!({})).succeeded();
+    assert_eq!(iam.endpoint.logins().len(), 4);
     let waited = response.log.iter().filter(|line| line.contains("28000")).count();
     assert_eq!(waited, 2, "{:#?}", response.log);
 }
 
 #[test]
 fn a_role_that_may_never_log_in() {
-    let house = House::new().hasty();
-    house.endpoint.run_after_create(1000);
+    let iam = IamEnvironment::new().hasty();
+    iam.endpoint.refuse(1000);
     let words = ["28000", "(hidden)", "rds_iam", "rds-db:connect", "IAM authentication"];
-    let response = house.create(&json!({})).failed(&words);
+    let response = iam.create(&json!({})).failed(&words);
     assert_eq!(response.id, "Extensions-create-failed");
-    assert!(house.endpoint.logins().len() > 2, "it was tried more than once");
+    assert!(iam.endpoint.logins().len() > 2, "it was tried more than once");
 }
 
 #[test]
 fn credentials_of_somebody_else() {
     let environment = [("AWS_SECRET_ACCESS_KEY", "of+another/account".to_owned())];
-    let house = House::with(&environment, "localhost").hasty();
-    house.create(&json!({})).failed(&["28000", "rds_iam"]);
-    let verdict = house.endpoint.logins()[0].verdict.clone();
+    let iam = IamEnvironment::with(&environment, "localhost").hasty();
+    iam.create(&json!({})).failed(&["28000", "rds_iam"]);
+    let verdict = iam.endpoint.logins()[0].verdict.clone();
     assert!(verdict.is_err_and(|why| why.starts_with("signature")));
 }
 
 #[test]
 fn without_a_region_there_is_no_token() {
     let environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, String::new()));
-    let house = House::with(&environment, "localhost");
-    house.create(&json!({})).failed(&["AWS_REGION", "token"]);
-    assert!(house.endpoint.logins().is_empty());
+    let iam = IamEnvironment::with(&environment, "localhost");
+    iam.create(&json!({})).failed(&["AWS_REGION", "token"]);
+    assert!(iam.endpoint.logins().is_empty());
 }
 
 #[test]
 fn without_credentials_there_is_no_token() {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
-    let house = House::with(&names.map(|name| (name, String::new())), "localhost");
-    house.create(&json!({})).failed(&["no AWS credentials", "token"]);
-    assert!(house.endpoint.logins().is_empty());
+    let iam = IamEnvironment::with(&names.map(|name| (name, String::new())), "localhost");
+    iam.create(&json!({})).failed(&["no AWS credentials", "token"]);
+    assert!(iam.endpoint.logins().is_empty());
 }
 
 #[test]
 fn what_iam_cannot_be_combined_with() {
-    let house = House::new();
+    let iam = IamEnvironment::new();
     for (more, words) in [
         (json!({ "SslMode": "disable" }), &["IAM", "TLS", "SslMode"][..]),
         (json!({ "Host": null }), &["Host"]),
@@ -195,11 +195,11 @@ fn what_iam_cannot_be_combined_with() {
         (json!({ "Authentication": "iam" }), &["`iam`", "`IAM`", "`Password`"]),
         (json!({ "Authentication": "Password" }), &["DBSecret", "IAM"]),
     ] {
-        let response = house.create(&more).failed(words);
+        let response = iam.create(&more).failed(words);
         assert_eq!(response.id, "Extensions-create-failed");
     }
-    assert!(house.endpoint.logins().is_empty(), "nobody was shown a token");
-    assert_eq!(house.env.secrets.calls(), []);
+    assert!(iam.endpoint.logins().is_empty(), "no token was sent");
+    assert_eq!(iam.env.secrets.calls(), []);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn the_verifier_accepts_what_botocore_signs_and_nothing_else() {
     assert!(other.check(token, then).is_err());
 }
 
-impl House {
+impl IamEnvironment {
     /// With little time: for what is waited for in vain.
     fn hasty(self) -> Self {
         Self { env: self.env.with_seconds(6), ..self }

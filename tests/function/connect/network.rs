@@ -1,5 +1,5 @@
-//! The networks of docs/network.md. What the example stack of each does not reach is a black hole
-//! here, where nobody answers and nobody refuses; what it reaches is there.
+//! The networks of docs/network.md. What the example stack of each does not reach is an
+//! unreachable address here.
 
 #![allow(clippy::expect_used, reason = "a broken test environment is a failed test")]
 
@@ -85,7 +85,7 @@ impl Network {
         event["ResponseURL"] = json!(through(&url.url, self.unreachable.port));
         let time = Duration::from_secs(8);
         let outcome = self.function.invoke(event.to_string().as_bytes(), time);
-        let error = outcome.expect_err("nobody took it: a function error");
+        let error = outcome.expect_err("not delivered: a function error");
         assert!(self.env.bucket.puts().is_empty(), "the bucket was out of reach");
         // The same URL, from where its host is in reach.
         event["ResponseURL"] = json!(url.url);

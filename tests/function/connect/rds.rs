@@ -1,4 +1,4 @@
-//! Servers that are set up as RDS and Aurora set theirs up: each obstacle has a sentence of its own.
+//! Servers configured as RDS and Aurora configure theirs: each refusal has a message of its own.
 //! Every event is sent twice.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Getting in: secrets, passwords, rotation. Every event is sent twice.
+//! Secrets, passwords, rotation. Every event is sent twice.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! How the server proves who it is, and what is said when it cannot. Every event is sent twice.
+//! Certificates that are trusted, and the message about those that are not. Every event is sent twice.
 
 use std::fs;
 use std::io::Write;
@@ -80,7 +80,7 @@ fn a_certificate_that_has_expired() {
         let response = response.failed(&["certificate has expired", "renew it"]);
         assert!(!response.reason.contains("SslRootCert"), "of no use here: {}", response.reason);
     }
-    assert!(endpoint.logins().is_empty(), "nobody was shown a password");
+    assert!(endpoint.logins().is_empty(), "no password was sent");
 }
 
 #[test]

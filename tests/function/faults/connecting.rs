@@ -1,4 +1,4 @@
-//! Faults on the way into the database: what passes is waited out, what stays is told in time.
+//! Connecting fails: transient errors are retried, permanent ones reported in time.
 
 use std::fs;
 use std::path::Path;
@@ -93,7 +93,7 @@ fn shutting_down_refused_and_up_again() {
     cluster.stop();
     let response = faults.create_while(|| {
         faults.until_logged("SQLSTATE 57P03");
-        // The proxy then has nobody to lead to, and closes what comes in.
+        // The proxy has no server then, and closes each connection.
         drop(last);
         cluster.restart();
         faults.proxy.set_upstream(cluster.server.port);

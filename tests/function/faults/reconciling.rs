@@ -1,5 +1,5 @@
-//! Faults in the middle of the work: what was committed is found, what was not is done again, and
-//! what nobody can know is told so.
+//! Faults while a database is changed: what was committed is found, what was not is done again, and
+//! an outcome that is not known is reported as such.
 
 use crate::support::barrier::Barrier;
 use crate::support::cluster::Cluster;
@@ -96,7 +96,7 @@ fn cut_and_never_up_again() {
     });
     let response = response.failed(&["gave up waiting for a connection"]);
     assert_eq!(response.id, "Extensions-create-failed");
-    assert_eq!(faults.installed(), "", "nobody had sent the COMMIT");
+    assert_eq!(faults.installed(), "", "no COMMIT was sent");
     faults.proxy.open();
     faults.create().succeeded();
     assert_eq!(faults.installed(), "hstore 1.7");
@@ -130,7 +130,7 @@ fn the_network_is_gone_while_the_server_makes_the_changes() {
     let response =
         response.failed(&["time ran out", "CREATE EXTENSION", "silent", "nothing was changed"]);
     assert_eq!(response.id, "Extensions-create-failed");
-    // The server ends it by itself, though nobody told it to.
+    // The server ends it by itself, though no message reaches it.
     let sleeping = backends("AND wait_event = 'PgSleep'");
     eventually(|| faults.env.database.value(&sleeping) == "0");
     faults.proxy.cut();
@@ -148,9 +148,9 @@ fn the_network_is_gone_while_the_reply_to_commit_is_sent() {
     });
     may_have_left_something(&response.failed(UNKNOWN));
     faults.proxy.cut();
-    assert_eq!(faults.installed(), "hstore 1.7", "committed, and the answer did not deny it");
+    assert_eq!(faults.installed(), "hstore 1.7", "committed, and the response did not deny it");
     faults.proxy.release();
-    assert_eq!(faults.create().succeeded().data("Changed"), "false", "the replay settles it");
+    assert_eq!(faults.create().succeeded().data("Changed"), "false", "the next request finds it");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Late and twice: events that come again, processes that die, requests that overlap.
+//! Events that come again, processes that die, requests that overlap.
 
 use std::time::{Duration, Instant};
 
@@ -134,7 +134,7 @@ fn killed_in_an_update_of_many() {
     redelivery.function.send(event.to_string().as_bytes(), TIME);
     redelivery.faults.until_sleeping();
     redelivery.function.kill();
-    // The server goes on for nobody; whoever waits for it waits no longer than the lock lasts.
+    // The server goes on without a client; another request would wait for the lock.
     redelivery.faults.terminate();
     assert_eq!(redelivery.faults.installed(), "citext 1.4", "all or nothing");
 }

@@ -1,4 +1,4 @@
-//! Faults of the response's way and of Secrets Manager's, and the responder.
+//! The bucket or Secrets Manager fails, or cannot be reached.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn the_bucket_answers_too_slowly_to_wait_for() {
     let proxy = Proxy::to(bucket(&env));
     proxy.set_default(Behavior::Slow(1, Duration::from_secs(2)));
     let outcome = create_through(&env, &proxy, 6);
-    assert_eq!(outcome.expect_err("nobody said that it was taken")["errorType"], "NotDelivered");
+    assert_eq!(outcome.expect_err("no reply")["errorType"], "NotDelivered");
     assert_eq!(env.database.installed(), "hstore 1.7");
 }
 
@@ -95,7 +95,7 @@ fn a_redirect_is_final_and_not_followed() {
         env.bucket.fail([Reply::Http(status, headers, Vec::new())]);
         let response = env.deliver_once(&create(&env)).succeeded();
         assert_eq!(response.handed_to_lambda(), response.document);
-        assert_eq!(elsewhere.bucket.puts().len(), 0, "who holds the answer may be anybody");
+        assert_eq!(elsewhere.bucket.puts().len(), 0, "the response goes nowhere else");
         assert!(response.log.join("\n").contains(&status.to_string()));
     }
 }

@@ -1,4 +1,4 @@
-//! Stories of what works: events in, catalogs and answers out. Every event is sent twice.
+//! What works: events in, catalogs and responses out. Every event is sent twice.
 
 use crate::support::database::{Database, unique};
 use crate::support::response::Response;
@@ -280,7 +280,7 @@ fn a_delete_under_retain_touches_nothing() {
     assert!(env.database.installed().starts_with("hstore "));
     let visits = "SELECT count(*) FROM pg_stat_activity WHERE application_name <> '' \
         AND datname = current_database()";
-    assert_eq!(env.database.value(visits), "0", "nobody is connected any more");
+    assert_eq!(env.database.value(visits), "0", "no session is left");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `DryRun`, and the plan of it for a person.
+//! `DryRun`, and `make plan`.
 
 #![expect(clippy::expect_used, reason = "a broken test environment is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Extensions that move together.
+//! Extensions that are updated together, as those of PostGIS.
 
 use crate::support::test_environment::TestEnvironment;
 use serde_json::json;

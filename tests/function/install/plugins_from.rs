@@ -1,4 +1,4 @@
-//! `PluginsFrom`: what one database has, another gets. Every event is sent twice.
+//! `PluginsFrom`: the extensions of one database are installed in another. Every event is sent twice.
 
 use crate::support::database::Database;
 use crate::support::response::Response;

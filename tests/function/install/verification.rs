@@ -1,4 +1,4 @@
-//! Servers that do something else than they are told: nothing of it stays. Every event is sent twice.
+//! Servers that do something else than the statement says: it is noticed and rolled back. Every event is sent twice.
 
 use crate::support::resource::{Resource, claims};
 use crate::support::response::Response;
@@ -61,7 +61,7 @@ fn a_server_that_takes_what_it_has_created_away() {
 }
 
 #[test]
-fn a_server_that_drops_what_nobody_speaks_of() {
+fn a_server_that_drops_another_extension() {
     let env = TestEnvironment::new();
     env.database.query("CREATE EXTENSION citext VERSION '1.5'");
     after(&env, "CREATE EXTENSION", "DROP EXTENSION citext");

@@ -1,4 +1,4 @@
-//! Faults of the wire: events of any shape, answers that do not get through, time that runs out.
+//! Faults of the wire: events of any shape, responses that are not accepted, time that runs out.
 
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ fn a_response_without_a_usable_url() {
         let mut event = create(&env);
         event["ResponseURL"] = json!(url);
         let outcome = env.function.invoke(event.to_string().as_bytes(), Duration::from_secs(4));
-        let error = outcome.expect_err("nobody was told");
+        let error = outcome.expect_err("not delivered");
         let document = error["errorMessage"].as_str().unwrap_or_default().to_owned();
         let response = Response::read(&event, document.as_bytes(), Err(error));
         if !url.is_empty() {

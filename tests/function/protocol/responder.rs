@@ -1,4 +1,4 @@
-//! The responder as a process: Lambda's records in, answers out.
+//! The responder as a process: Lambda's records in, responses out.
 
 use std::time::Duration;
 
@@ -213,7 +213,7 @@ fn a_record_that_is_not_ours_is_refused() {
         let said = format!("{error}{}", second.function.output());
         assert!(!said.contains("5ecre7ab1e"), "{said}");
     }
-    assert_eq!(second.env.bucket.puts().len(), 0, "nobody was told anything");
+    assert_eq!(second.env.bucket.puts().len(), 0, "no response was sent");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_response_that_the_function_could_not_deliver_is_delivered() {
     let route = Proxy::closed(port_of(&url));
     event["ResponseURL"] = json!(through(&url, route.port));
     let outcome = env.function.invoke(event.to_string().as_bytes(), TIME);
-    let error = outcome.expect_err("nobody took it");
+    let error = outcome.expect_err("not accepted");
     assert_eq!(env.database.installed(), "hstore 1.7", "the work itself was done");
     route.open();
     let record = record(&event, "RetriesExhausted", &error);

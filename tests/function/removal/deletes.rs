@@ -1,4 +1,4 @@
-//! A Delete under `Drop`: whatever is gone, whoever asks, and while the Create still runs.
+//! A Delete under `Drop`: what is gone, other ids, and a Create that still runs.
 
 use crate::support::barrier::Barrier;
 use crate::support::database::{Database, Session, server, unique};
@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 const MAP: fn() -> Value = || json!({ "hstore": "1.7" });
 
 /// A database that nobody is connected to.
-struct Theirs {
+struct UnresponsiveDatabase {
     admin: Session,
     name: String,
 }
 
-impl Theirs {
+impl UnresponsiveDatabase {
     fn create() -> Self {
-        let (admin, name) = (server().connect("postgres"), unique("theirs"));
+        let (admin, name) = (server().connect("postgres"), unique("unresponsive"));
         admin.query(&format!("CREATE DATABASE {name}"));
         Self { admin, name }
     }
 
-    /// From now on nobody is let in, and nobody is told so.
-    fn hang(&self) {
+    /// From now on the server does not respond to connections.
+    fn stop_responding(&self) {
         self.admin.query(&format!("BEGIN; ALTER DATABASE {0} RENAME TO {0}_renamed", self.name));
     }
 }
 
-impl Drop for Theirs {
+impl Drop for UnresponsiveDatabase {
     fn drop(&mut self) {
         let _ = self.admin.attempt("ROLLBACK");
         let _ = self.admin.attempt(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
@@ -74,7 +74,7 @@ fn the_secret_is_gone() {
     env.secrets.remove(SECRET);
     let response = it.delete().succeeded();
     assert!(response.reason.contains("ResourceNotFoundException"), "{response:#?}");
-    assert_eq!(env.database.installed(), "hstore 1.7", "nobody could ask");
+    assert_eq!(env.database.installed(), "hstore 1.7", "the server could not be reached");
     env.secrets.put(SECRET, "AWSCURRENT", full.to_string());
     env.secrets.fail(SECRET, [Fault::Error("AccessDeniedException")]);
     it.delete().succeeded();
@@ -143,8 +143,8 @@ fn a_delete_goes_by_the_claims_and_not_by_its_map() {
 fn a_delete_connects_to_the_databases_of_its_properties_only() {
     let env = TestEnvironment::new().with_seconds(20);
     let mut it = created(&env);
-    let theirs = Theirs::create();
-    theirs.hang();
+    let unresponsive = UnresponsiveDatabase::create();
+    unresponsive.stop_responding();
     let response = it.delete().succeeded();
     assert!(response.reason.contains("dropped hstore 1.7"), "{response:#?}");
     assert_eq!(env.database.installed(), "");
@@ -153,21 +153,21 @@ fn a_delete_connects_to_the_databases_of_its_properties_only() {
 #[test]
 fn a_database_that_does_not_respond_keeps_no_other_from_being_cleared() {
     let env = TestEnvironment::new();
-    let theirs = Theirs::create();
+    let unresponsive = UnresponsiveDatabase::create();
     let mut it = Resource::new(&env, "a", "Drop");
-    let both = json!([theirs.name, env.database.name]);
+    let both = json!([unresponsive.name, env.database.name]);
     it.deliver("Create", &json!({ "PluginsMap": MAP(), "Databases": both })).succeeded();
-    theirs.hang();
+    unresponsive.stop_responding();
     let response = env.deliver_once(&it.event("Delete", &it.properties.clone())).succeeded();
     assert!(response.reason.contains("dropped hstore 1.7"), "{response:#?}");
     let log = response.log.join("\n");
     assert!(log.contains("passed over"), "{log}");
     assert_eq!(env.database.installed(), "");
-    theirs.admin.query("ROLLBACK");
+    unresponsive.admin.query("ROLLBACK");
     let hstore = "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'";
-    assert_eq!(server().connect(&theirs.name).value(hstore), "1");
+    assert_eq!(server().connect(&unresponsive.name).value(hstore), "1");
     it.delete().succeeded();
-    assert_eq!(server().connect(&theirs.name).value(hstore), "0", "by a later one");
+    assert_eq!(server().connect(&unresponsive.name).value(hstore), "0", "by a later one");
 }
 
 #[test]

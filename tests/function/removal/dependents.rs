@@ -1,5 +1,5 @@
-//! What dropping an extension would meet, kind by kind: `src/postgres/sql/dependents.sql` beside what the server
-//! itself says and does.
+//! Dependents of an extension, kind by kind: what `src/postgres/sql/dependents.sql` finds, and what
+//! the server itself names and drops.
 
 #![expect(clippy::expect_used, reason = "a broken kind is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Others on the same server who stand in the way of a drop. Every event is sent twice, unless it says
+//! Others on the same server who interfere with a drop. Every event is sent twice, unless it says
 //! otherwise.
 
 use crate::support::cluster::Cluster;

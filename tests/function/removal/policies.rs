@@ -146,7 +146,7 @@ fn a_policy_that_changes() {
 }
 
 #[test]
-fn what_was_dropped_and_created_by_hand_is_nobodys() {
+fn what_was_dropped_and_created_by_hand_has_no_owner() {
     let env = TestEnvironment::new();
     let mut it = Resource::new(&env, "a", "DropCascade");
     it.create(&json!({ "hstore": "1.7", "citext": "" })).succeeded();

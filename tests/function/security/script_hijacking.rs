@@ -1,4 +1,4 @@
-//! Databases whose owners have prepared what an extension's script would run. Every event is sent twice.
+//! Objects of a database's owner that an extension's script would run. Every event is sent twice.
 //!
 //! Rights are read from the server's catalog at the end of each story.
 

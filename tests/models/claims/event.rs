@@ -1,4 +1,4 @@
-//! What can happen: requests of several resources, and what people do by hand.
+//! What can happen: requests of several resources, and changes by hand.
 
 use std::collections::BTreeSet;
 

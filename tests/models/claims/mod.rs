@@ -1,6 +1,6 @@
 //! Random histories of several resources that share databases, and what must come of them.
 //!
-//! - [`event`]: what can happen: requests, and what people do by hand.
+//! - [`event`]: what can happen: requests, and changes by hand.
 //! - [`truth`]: what each of them must do, worked out from the contract alone.
 //! - [`history`]: plays events in a world and compares it with the truth after each.
 //!

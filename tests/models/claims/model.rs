@@ -1,5 +1,5 @@
-//! A model of the servers: what the look would see is planned upon, and the statements are done as
-//! a real server would do them.
+//! A model of the servers: the planner gets the catalog of the model, and its statements are applied
+//! as a real server would.
 
 use std::collections::{BTreeMap, BTreeSet};
 

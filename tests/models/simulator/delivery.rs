@@ -1,4 +1,4 @@
-//! The ways in which an event reaches the functions, and a response `CloudFormation`.
+//! How an event reaches the functions, and a response `CloudFormation`.
 
 use std::time::Duration;
 
@@ -27,15 +27,15 @@ enum Manner {
     AtOnce,
     /// The bucket fails at first.
     Retried(Fault),
-    /// The first function gets no response out; the second one has a route.
+    /// The function reaches no bucket; the responder does.
     NoRoute,
-    /// The first function is killed after so many microseconds, and the second one responses.
+    /// The function is killed after so many microseconds, and the responder responds.
     Killed(u64),
-    /// The first function is killed, and Lambda tries again.
+    /// The function is killed, and Lambda tries again.
     KilledAndRetried(u64),
-    /// The first function is never started.
+    /// The function is never started.
     Throttled,
-    /// Nobody gets a response out.
+    /// No response is delivered.
     Lost,
 }
 
@@ -226,7 +226,7 @@ impl History<'_> {
             self.check(event, response, Author::Handler);
             return Heard::of(response);
         }
-        assert!(!finished, "no answer");
+        assert!(!finished, "no response");
         self.check_all_or_nothing(event);
         let (author, result) = if retried {
             (Author::Handler, self.run(&payload))
@@ -263,7 +263,7 @@ impl History<'_> {
         url
     }
 
-    /// The responder answers for the first one.
+    /// The responder responds for the function.
     fn respond(&mut self, event: &Event, payload: &Value, url: &ResponseUrl, end: &End) -> Heard {
         let result = self.second_run(&record(payload, end));
         assert!(result.is_ok(), "{result:?}");
@@ -283,7 +283,7 @@ impl History<'_> {
     /// The one response at a URL.
     fn response(&self, payload: &Value, url: &ResponseUrl) -> Response {
         let mut responses = self.responses(payload, url);
-        assert_eq!(responses.len(), 1, "exactly one answer: {responses:#?}");
+        assert_eq!(responses.len(), 1, "exactly one response: {responses:#?}");
         for put in self.world.bucket.puts_to(url) {
             let said: Value = serde_json::from_slice(&put.body).expect("a JSON document");
             assert_eq!(said, responses[0].document, "every attempt says the same");
@@ -306,7 +306,7 @@ fn raw(payload: &Value) -> Box<RawValue> {
 /// The document that a function could not deliver.
 #[track_caller]
 fn undelivered(result: Result<Value, Diagnostic>) -> String {
-    let error = result.expect_err("nobody took the answer");
+    let error = result.expect_err("the response was not accepted");
     assert_eq!(error.error_type, "NotDelivered");
     error.error_message
 }

@@ -1,6 +1,6 @@
 //! A model of `CloudFormation` drives the real functions over random histories, against a real
-//! PostgreSQL: create, update, rollback, replacement, cancel, duplicates, crashes, the second
-//! function.
+//! PostgreSQL: create, update, rollback, replacement, cancel, duplicates, crashes, the
+//! responder.
 //!
 //! `SIMULATOR_HISTORIES` is how many histories are made (200 without it). A violation names the
 //! seed of its history: `SIMULATOR_SEED=<seed>` makes that one again.

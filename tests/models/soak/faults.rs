@@ -28,7 +28,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The weather for the next event: in four of ten nothing goes wrong.
+    /// The faults of the next event: in four of ten nothing goes wrong.
     pub fn of(rng: &mut Rng) -> Self {
         let mut faults = Self::default();
         if rng.u32(..10) < 4 {

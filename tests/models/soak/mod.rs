@@ -1,5 +1,5 @@
-//! The soak: many events in injected faults. Each is answered once, and the database holds what the
-//! answer says; nothing leaks.
+//! The soak: many events with injected faults. Each gets one response, and the database holds what
+//! the response says; nothing leaks.
 //!
 //! `SOAK_EVENTS` says how many events (60), `SOAK_SEED` which ones.
 

@@ -1,4 +1,4 @@
-//! Who looks into a database, and comes back when the server was down.
+//! A session that is opened again when the server was down.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// After how long it gives up.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who does what, for whoever has to find out why.
+/// All sessions, for the message of a failure.
 const SESSIONS: &str = "SELECT concat_ws(' ', pid, datname, application_name, state,
     wait_event_type, wait_event, now() - state_change, query) FROM pg_stat_activity";
 

@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
         let response = self.response(&event, &url, outcome);
         let told =
             format!("event {number} of {}: {event}\n{faults:?}\n{response:#?}", self.database);
-        // Then the catalog says what came of it. Where the network is gone nobody heard a farewell.
+        // Then the catalog says what came of it. Where the network is gone the server is not told that the session ends.
         if faults.loses_the_goodbye() {
             self.proxy.cut();
         }
@@ -185,7 +185,7 @@ impl<'a> Worker<'a> {
         outcome
     }
 
-    /// The one response to an event, whoever gave it.
+    /// The one response to an event, from the function or the responder.
     fn response(&mut self, event: &Value, url: &ResponseUrl, outcome: Option<Outcome>) -> Response {
         let outcome = outcome.unwrap_or_else(|| {
             panic!("Lambda would have stopped it: {event}\n{}", self.function.output())
