@@ -24,7 +24,7 @@ pub fn requirement(name: &str) -> Option<&'static str> {
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
-pub enum Happening {
+pub enum Action {
     /// A resource is created, or has a new template: it is created if it is not there.
     Deploy {
         /// Which.
@@ -51,7 +51,7 @@ pub enum Happening {
         /// In which database.
         database: usize,
         /// What.
-        deed: Deed,
+        change: ManualChange,
         /// With which extension, where that matters.
         extension: &'static str,
     },
@@ -85,7 +85,7 @@ pub enum Id {
 
 /// What people do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum ManualChange {
     /// Create it, with what it requires.
     Create,
     /// Drop it, with all that depends on it.
@@ -131,8 +131,10 @@ fn a_wish() -> impl Strategy<Value = Wish> {
 }
 
 /// Anything that can happen.
-pub fn a_happening() -> impl Strategy<Value = Happening> {
-    use Deed::{Clutter, Copy, Create, Drop, Erase, LetGo, Link, Recreate, Restore, Use, Write};
+pub fn any_action() -> impl Strategy<Value = Action> {
+    use ManualChange::{
+        Clutter, Copy, Create, Drop, Erase, LetGo, Link, Recreate, Restore, Use, Write,
+    };
     let who = || 0..RESOURCES;
     let id = prop_oneof![
         6 => Just(Id::Issued),
@@ -140,7 +142,7 @@ pub fn a_happening() -> impl Strategy<Value = Happening> {
         1 => Just(Id::CreateUnknown),
         1 => Just(Id::CreateFailed),
     ];
-    let deed = prop_oneof![
+    let change = prop_oneof![
         4 => Just(Create), 2 => Just(Drop), 3 => Just(Recreate), 4 => Just(Use), 2 => Just(LetGo),
         3 => Just(Write), 1 => Just(Erase), 2 => Just(Link), 2 => Just(Restore), 1 => Just(Copy),
         1 => Just(Clutter),
@@ -148,10 +150,10 @@ pub fn a_happening() -> impl Strategy<Value = Happening> {
     let database = prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2)];
     prop_oneof![
         6 => (who(), a_wish(), prop::bool::weighted(0.2))
-            .prop_map(|(who, wish, back)| Happening::Deploy { who, wish, back }),
-        3 => (who(), id).prop_map(|(who, id)| Happening::Delete { who, id }),
-        3 => (0..6_usize).prop_map(|before| Happening::Late { before }),
-        4 => (database, deed, prop::sample::select(&NAMES[..]))
-            .prop_map(|(database, deed, extension)| Happening::Hand { database, deed, extension }),
+            .prop_map(|(who, wish, back)| Action::Deploy { who, wish, back }),
+        3 => (who(), id).prop_map(|(who, id)| Action::Delete { who, id }),
+        3 => (0..6_usize).prop_map(|before| Action::Late { before }),
+        4 => (database, change, prop::sample::select(&NAMES[..]))
+            .prop_map(|(database, change, extension)| Action::Hand { database, change, extension }),
     ]
 }

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use crate::claims::event::a_happening;
+use crate::claims::event::any_action;
 use crate::claims::history::{Count, History};
 use crate::claims::real::Real;
 use proptest::prelude::*;
@@ -21,19 +21,19 @@ fn ownership_follows_the_contract_on_real_servers() {
         ..Config::with_cases(histories)
     };
     let world = std::cell::RefCell::new(Real::new());
-    let many = prop::collection::vec(a_happening(), 1..40);
-    let result = TestRunner::new(config).run(&many, |happenings| {
+    let many = prop::collection::vec(any_action(), 1..40);
+    let result = TestRunner::new(config).run(&many, |actions| {
         let mut world = world.borrow_mut();
         world.clear();
         let mut history = History::new(&mut *world);
-        for happening in &happenings {
-            history.play(happening);
+        for action in &actions {
+            history.play(action);
         }
         total.set(total.get().and(history.count));
         Ok(())
     });
-    if let Err(TestError::Fail(why, happenings)) = result {
-        panic!("{why}\nafter {happenings:#?}");
+    if let Err(TestError::Fail(why, actions)) = result {
+        panic!("{why}\nafter {actions:#?}");
     }
     result.expect("histories that can be made");
     println!("{histories} histories: {:?}", total.get());

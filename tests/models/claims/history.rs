@@ -1,11 +1,11 @@
-//! Plays events in a world, and compares it with the truth after each.
+//! Plays events in a world, and compares it with the oracle after each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::request::RemovalPolicy;
 
-use super::event::{DATABASES, Deed, Happening, Id, PLACES, RESOURCES, Wish, requirement};
-use super::truth::{Asked, Key, Snapshot, Truth, Whose};
+use super::event::{Action, DATABASES, Id, ManualChange, PLACES, RESOURCES, Wish, requirement};
+use super::oracle::{Asked, Key, Oracle, Snapshot, Whose};
 
 /// Where a history takes place.
 pub trait World {
@@ -14,7 +14,7 @@ pub trait World {
     /// Does what a request asks for; says whether it succeeded.
     fn request(&mut self, request: &Request) -> bool;
     /// Somebody does something by hand.
-    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str);
+    fn meddle(&mut self, database: usize, change: ManualChange, extension: &'static str);
     /// What a database holds.
     fn snapshot(&mut self, database: usize) -> Snapshot;
 }
@@ -112,7 +112,7 @@ impl Count {
 /// A history that is being made.
 pub struct History<'a, W> {
     world: &'a mut W,
-    truth: Truth,
+    oracle: Oracle,
     resources: [Option<Wish>; RESOURCES],
     updates: Vec<Request>,
     /// What came of it so far.
@@ -124,7 +124,7 @@ impl<'a, W: World> History<'a, W> {
     pub fn new(world: &'a mut W) -> Self {
         Self {
             world,
-            truth: Truth::default(),
+            oracle: Oracle::default(),
             resources: Default::default(),
             updates: Vec::new(),
             count: Count::default(),
@@ -132,13 +132,13 @@ impl<'a, W: World> History<'a, W> {
     }
 
     /// Plays one event, and all that `CloudFormation` does after it.
-    pub fn play(&mut self, happening: &Happening) {
-        match happening {
-            Happening::Deploy { who, wish, back } => self.deploy(*who, wish, *back),
-            Happening::Delete { who, id } => self.delete(*who, *id),
-            Happening::Late { before } => self.late(*before),
-            Happening::Hand { database, deed, extension } => {
-                self.meddle(*database, *deed, extension);
+    pub fn play(&mut self, action: &Action) {
+        match action {
+            Action::Deploy { who, wish, back } => self.deploy(*who, wish, *back),
+            Action::Delete { who, id } => self.delete(*who, *id),
+            Action::Late { before } => self.late(*before),
+            Action::Hand { database, change, extension } => {
+                self.meddle(*database, *change, extension);
             }
         }
     }
@@ -205,21 +205,21 @@ impl<'a, W: World> History<'a, W> {
 
     /// Sends a request, and compares what comes of it with what must.
     fn send(&mut self, request: &Request) -> bool {
-        let mut expected = Some(self.truth.clone());
+        let mut expected = Some(self.oracle.clone());
         for (database, asked) in request.asked() {
-            let after = self.truth[database].after(request.whose, request.wish.policy, &asked);
-            expected = expected.zip(after).map(|(mut truth, after)| {
-                truth[database] = after;
-                truth
+            let after = self.oracle[database].after(request.whose, request.wish.policy, &asked);
+            expected = expected.zip(after).map(|(mut oracle, after)| {
+                oracle[database] = after;
+                oracle
             });
         }
         let succeeded = self.world.request(request);
         let wrong = if succeeded { "should be refused" } else { "should succeed" };
-        assert_eq!(succeeded, expected.is_some(), "{wrong}: {request:#?}\n{:#?}", self.truth);
-        if let Some(truth) = expected {
-            self.refuse_losses(request, &truth);
-            self.count(&truth);
-            self.truth = truth;
+        assert_eq!(succeeded, expected.is_some(), "{wrong}: {request:#?}\n{:#?}", self.oracle);
+        if let Some(oracle) = expected {
+            self.refuse_losses(request, &oracle);
+            self.count(&oracle);
+            self.oracle = oracle;
             self.count.succeeded += 1;
         } else {
             self.count.refused += 1;
@@ -230,13 +230,13 @@ impl<'a, W: World> History<'a, W> {
 
     /// An Update loses nothing of the user's but what depends on what its own properties let go,
     /// whatever the claims say.
-    fn refuse_losses(&self, request: &Request, after: &Truth) {
+    fn refuse_losses(&self, request: &Request, after: &Oracle) {
         for (database, Asked { listed, before, .. }) in request.asked() {
             let Some(before) = before else { continue };
             let required = before.iter().filter_map(|name| requirement(name));
             let let_go: BTreeSet<_> =
                 before.iter().copied().chain(required).filter(|it| !listed.contains(it)).collect();
-            let (held, after) = (&self.truth[database], &after[database]);
+            let (held, after) = (&self.oracle[database], &after[database]);
             let may_go = held.along(&let_go);
             let lost: Vec<_> = held.used.difference(&after.used).collect();
             assert!(lost.iter().all(|name| may_go.contains(*name)), "{lost:?}: {request:#?}");
@@ -244,8 +244,8 @@ impl<'a, W: World> History<'a, W> {
         }
     }
 
-    fn count(&mut self, after: &Truth) {
-        for (before, after) in self.truth.iter().zip(after) {
+    fn count(&mut self, after: &Oracle) {
+        for (before, after) in self.oracle.iter().zip(after) {
             for (name, owner) in &before.extensions {
                 match (owner, after.extensions.get(name)) {
                     (_, None) => self.count.dropped += 1,
@@ -256,26 +256,27 @@ impl<'a, W: World> History<'a, W> {
         }
     }
 
-    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str) {
-        if W::NEEDS_PLPGSQL && deed == Deed::Drop && extension == "plpgsql" {
+    fn meddle(&mut self, database: usize, change: ManualChange, extension: &'static str) {
+        if W::NEEDS_PLPGSQL && change == ManualChange::Drop && extension == "plpgsql" {
             return;
         }
-        if deed == Deed::Copy {
+        if change == ManualChange::Copy {
             // Of the other one on its server.
             let Some(other) = [1, 0].get(database) else { return };
-            let Some(copy) = self.truth[*other].copied() else { return };
-            self.truth[database] = copy;
+            let Some(copy) = self.oracle[*other].copied() else { return };
+            self.oracle[database] = copy;
         } else {
-            let Some(after) = self.truth[database].meddled(deed, extension) else { return };
-            self.truth[database] = after;
+            let Some(after) = self.oracle[database].meddled(change, extension) else { return };
+            self.oracle[database] = after;
         }
-        self.world.meddle(database, deed, extension);
-        self.compare(&format!("{deed:?} {extension} in {database}"));
+        self.world.meddle(database, change, extension);
+        self.compare(&format!("{change:?} {extension} in {database}"));
     }
 
     fn compare(&mut self, after: &str) {
         for database in 0..DATABASES {
-            let (held, expected) = (self.world.snapshot(database), self.truth[database].snapshot());
+            let (held, expected) =
+                (self.world.snapshot(database), self.oracle[database].snapshot());
             assert_eq!(held, expected, "what is there, and what must be, in {database}: {after}");
         }
     }

@@ -1,8 +1,8 @@
 //! Random histories of several resources that share databases, and what must come of them.
 //!
 //! - [`event`]: what can happen: requests, and changes by hand.
-//! - [`truth`]: what each of them must do, worked out from the contract alone.
-//! - [`history`]: plays events in a world and compares it with the truth after each.
+//! - [`oracle`]: what each of them must do, worked out from the contract alone.
+//! - [`history`]: plays events in a world and compares it with the oracle after each.
 //!
 //! There are two worlds: a [`model`] that the pure planner works on ([`planner_histories`]), and the
 //! [`real`] function with real servers ([`function_histories`]).
@@ -18,9 +18,9 @@ pub mod event;
 mod function_histories;
 pub mod history;
 pub mod model;
+pub mod oracle;
 mod planner_histories;
 pub mod real;
-pub mod truth;
 
 /// A number from the environment, if it is set.
 pub fn number(variable: &str) -> Option<u32> {

@@ -10,9 +10,9 @@ use cfn_postgres_extensions::planner::step::Step;
 use cfn_postgres_extensions::request::{Wanted, WantedExtension, WantedVersion};
 use serde_json::{Value, json};
 
-use crate::claims::event::{DATABASES, Deed, NAMES, RESOURCES, requirement};
+use crate::claims::event::{DATABASES, ManualChange, NAMES, RESOURCES, requirement};
 use crate::claims::history::{Request, World};
-use crate::claims::truth::{Asked, Key, Snapshot, Whose};
+use crate::claims::oracle::{Asked, Key, Snapshot, Whose};
 
 /// A row of the table of claims.
 #[derive(Debug, Clone)]
@@ -321,15 +321,15 @@ impl World for Model {
         true
     }
 
-    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str) {
+    fn meddle(&mut self, database: usize, change: ManualChange, extension: &'static str) {
         let fresh: Vec<u32> = (0..=NAMES.len()).map(|_| self.oid()).collect();
         let it = &mut self.databases[database];
-        match deed {
-            Deed::Create | Deed::Drop | Deed::Recreate => {
-                if deed != Deed::Create {
+        match change {
+            ManualChange::Create | ManualChange::Drop | ManualChange::Recreate => {
+                if change != ManualChange::Create {
                     it.remove(&[extension]);
                 }
-                if deed != Deed::Drop {
+                if change != ManualChange::Drop {
                     for name in requirement(extension).into_iter().chain([extension]) {
                         if !self.databases[database].extensions.contains_key(name) {
                             self.create(database, name);
@@ -337,17 +337,17 @@ impl World for Model {
                     }
                 }
             }
-            Deed::Use => drop(it.used.insert(extension)),
-            Deed::LetGo => drop(it.used.remove(extension)),
-            Deed::Write => it.rows = true,
-            Deed::Erase => it.rows = false,
-            Deed::Link => it.linked = true,
-            Deed::Clutter => it.clutter = true,
-            Deed::Restore => {
+            ManualChange::Use => drop(it.used.insert(extension)),
+            ManualChange::LetGo => drop(it.used.remove(extension)),
+            ManualChange::Write => it.rows = true,
+            ManualChange::Erase => it.rows = false,
+            ManualChange::Link => it.linked = true,
+            ManualChange::Clutter => it.clutter = true,
+            ManualChange::Restore => {
                 it.extensions.values_mut().zip(&fresh).for_each(|(oid, new)| *oid = *new);
                 it.home = it.home.and(fresh.last().copied());
             }
-            Deed::Copy => self.databases[database] = self.databases[1 - database].clone(),
+            ManualChange::Copy => self.databases[database] = self.databases[1 - database].clone(),
         }
     }
 

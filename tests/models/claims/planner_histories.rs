@@ -4,13 +4,13 @@
 //! `plpgsql`; no row or dependent of the user's is lost without `DropCascade`; the last one to
 //! leave drops what one of them created; an Update that comes late loses nothing but what its own
 //! properties let go; a claim never outlives its resource, and the table goes
-//! with the last one; the same request again changes nothing. [`truth`](super::truth) says so.
+//! with the last one; the same request again changes nothing. [`oracle`](super::oracle) says so.
 //!
 //! `CLAIMS_HISTORIES` is how many histories are made (400 without it).
 
 use std::cell::Cell;
 
-use crate::claims::event::a_happening;
+use crate::claims::event::any_action;
 use crate::claims::history::{Count, History};
 use crate::claims::model::Model;
 use proptest::prelude::*;
@@ -22,18 +22,18 @@ fn ownership_follows_the_contract() {
     let histories = super::number("CLAIMS_HISTORIES").unwrap_or(400);
     let config = Config { failure_persistence: None, ..Config::with_cases(histories) };
     let mut runner = TestRunner::new(config);
-    let many = prop::collection::vec(a_happening(), 1..40);
-    let result = runner.run(&many, |happenings| {
+    let many = prop::collection::vec(any_action(), 1..40);
+    let result = runner.run(&many, |actions| {
         let mut model = Model::new();
         let mut history = History::new(&mut model);
-        for happening in &happenings {
-            history.play(happening);
+        for action in &actions {
+            history.play(action);
         }
         total.set(total.get().and(history.count));
         Ok(())
     });
-    if let Err(TestError::Fail(why, happenings)) = result {
-        panic!("{why}\nafter {happenings:#?}");
+    if let Err(TestError::Fail(why, actions)) = result {
+        panic!("{why}\nafter {actions:#?}");
     }
     result.expect("histories that can be made");
     let count = total.get();

@@ -6,9 +6,9 @@ use cfn_postgres_extensions::cloudformation::physical_id;
 use cfn_postgres_extensions::request::RemovalPolicy;
 use serde_json::{Value, json};
 
-use crate::claims::event::{Deed, Id, NAMES, RESOURCES, Wish};
+use crate::claims::event::{Id, ManualChange, NAMES, RESOURCES, Wish};
 use crate::claims::history::{Kind, Request, World};
-use crate::claims::truth::{Key, Snapshot};
+use crate::claims::oracle::{Key, Snapshot};
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Server, server};
 use crate::support::function::Function;
@@ -147,17 +147,17 @@ impl World for Real {
         first.is_ok()
     }
 
-    fn meddle(&mut self, database: usize, deed: Deed, extension: &'static str) {
+    fn meddle(&mut self, database: usize, change: ManualChange, extension: &'static str) {
         let it = &self.databases[database];
         let create = format!("CREATE EXTENSION {extension} CASCADE");
         let drop = format!("DROP EXTENSION {extension} CASCADE");
         let link = "CREATE FUNCTION public.link(public.hstore) RETURNS int LANGUAGE sql
                     AS 'SELECT 1'; ALTER EXTENSION citext ADD FUNCTION public.link(public.hstore)";
-        let sql = match deed {
-            Deed::Create => create,
-            Deed::Drop => drop,
-            Deed::Recreate => format!("{drop}; {create}"),
-            Deed::Use => {
+        let sql = match change {
+            ManualChange::Create => create,
+            ManualChange::Drop => drop,
+            ManualChange::Recreate => format!("{drop}; {create}"),
+            ManualChange::Use => {
                 let word = match extension {
                     "earthdistance" => "earth",
                     "keeper" => "kept",
@@ -168,21 +168,21 @@ impl World for Real {
                      ALTER TABLE public.use_{extension} ADD COLUMN it public.{word}"
                 )
             }
-            Deed::LetGo => format!("ALTER TABLE public.use_{extension} DROP COLUMN it"),
-            Deed::Write => "INSERT INTO public.kept VALUES (1, true)".to_owned(),
-            Deed::Erase => "DELETE FROM public.kept".to_owned(),
-            Deed::Link => link.to_owned(),
-            Deed::Clutter => {
+            ManualChange::LetGo => format!("ALTER TABLE public.use_{extension} DROP COLUMN it"),
+            ManualChange::Write => "INSERT INTO public.kept VALUES (1, true)".to_owned(),
+            ManualChange::Erase => "DELETE FROM public.kept".to_owned(),
+            ManualChange::Link => link.to_owned(),
+            ManualChange::Clutter => {
                 "CREATE TABLE IF NOT EXISTS cfn_postgres_extensions.mine (a int)".to_owned()
             }
-            Deed::Restore => {
+            ManualChange::Restore => {
                 // A dump leaves members out that were added by hand.
                 let linked = it.value("SELECT to_regproc('public.link') IS NOT NULL") == "t";
                 it.dump_and_restore();
                 let unlinked = it.value("SELECT to_regproc('public.link') IS NULL") == "t";
                 if linked && unlinked { link.to_owned() } else { String::new() }
             }
-            Deed::Copy => {
+            ManualChange::Copy => {
                 it.become_copy_of(&self.databases[1 - database]);
                 return;
             }

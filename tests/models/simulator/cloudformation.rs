@@ -1,6 +1,6 @@
 //! What `CloudFormation` does with a custom resource, from its first Create to its last Delete.
 
-use super::delivery::Heard;
+use super::delivery::Received;
 use super::event::{Event, Kind};
 use super::history::History;
 use super::template::{Flaw, Template};
@@ -61,7 +61,7 @@ impl History<'_> {
             return None;
         }
         match self.deliver(&event) {
-            Heard::Success(id) => {
+            Received::Success(id) => {
                 let resource = Resource { id, template };
                 if self.chance(8) {
                     self.note("another resource failed: the stack goes".to_owned());
@@ -70,27 +70,27 @@ impl History<'_> {
                 }
                 Some(resource)
             }
-            Heard::Failed(id) if self.chance(25) => {
+            Received::Failed(id) if self.chance(25) => {
                 // Rollback is disabled: a new deployment creates it again, then cleans up.
                 let mended = Template { flaw: None, ..template.edited(&mut self.rng) };
                 let mut again = self.event(Kind::Create, "", &mended);
                 again.request_id = event.request_id;
-                let heard = self.deliver(&again);
+                let received = self.deliver(&again);
                 self.remove(&Resource { id, template });
-                match heard {
-                    Heard::Success(id) => Some(Resource { id, template: mended }),
-                    Heard::Failed(id) => {
+                match received {
+                    Received::Success(id) => Some(Resource { id, template: mended }),
+                    Received::Failed(id) => {
                         self.remove(&Resource { id, template: mended });
                         None
                     }
-                    Heard::Nothing => None,
+                    Received::Nothing => None,
                 }
             }
-            Heard::Failed(id) => {
+            Received::Failed(id) => {
                 self.remove(&Resource { id, template });
                 None
             }
-            Heard::Nothing => {
+            Received::Nothing => {
                 let id = "app-Extensions-6F5E4D3C2B1A".to_owned();
                 self.remove(&Resource { id, template });
                 None
@@ -103,7 +103,7 @@ impl History<'_> {
         let mut event = self.event(Kind::Update, &before.id, &template);
         event.old = Some(before.template.clone());
         match self.deliver(&event) {
-            Heard::Success(id) if id == before.id => {
+            Received::Success(id) if id == before.id => {
                 let after = Resource { id, template };
                 if self.chance(25) {
                     self.note("another resource failed: back".to_owned());
@@ -111,10 +111,10 @@ impl History<'_> {
                 }
                 after
             }
-            Heard::Success(id) => self.replace(before, Resource { id, template }),
+            Received::Success(id) => self.replace(before, Resource { id, template }),
             // The id of the response sticks.
-            Heard::Failed(id) => self.roll_back(&before, Resource { id, template }),
-            Heard::Nothing => {
+            Received::Failed(id) => self.roll_back(&before, Resource { id, template }),
+            Received::Nothing => {
                 let id = before.id.clone();
                 self.roll_back(&before, Resource { id, template })
             }
@@ -125,13 +125,13 @@ impl History<'_> {
     fn roll_back(&mut self, to: &Resource, from: Resource) -> Resource {
         let mut event = self.event(Kind::Update, &from.id, &to.template);
         event.old = Some(from.template.clone());
-        let mut heard = self.deliver(&event);
-        if !matches!(heard, Heard::Success(_)) && self.chance(40) {
+        let mut received = self.deliver(&event);
+        if !matches!(received, Received::Success(_)) && self.chance(40) {
             self.note("the rollback is continued".to_owned());
-            heard = self.deliver(&event);
+            received = self.deliver(&event);
         }
-        match heard {
-            Heard::Success(id) => {
+        match received {
+            Received::Success(id) => {
                 let back = Resource { id, template: to.template.clone() };
                 if back.id != from.id {
                     self.clean_up(&from, &back);
@@ -139,8 +139,8 @@ impl History<'_> {
                 back
             }
             // UPDATE_ROLLBACK_FAILED, and then skipped: the old properties count.
-            Heard::Failed(id) => Resource { id, template: to.template.clone() },
-            Heard::Nothing => Resource { template: to.template.clone(), ..from },
+            Received::Failed(id) => Resource { id, template: to.template.clone() },
+            Received::Nothing => Resource { template: to.template.clone(), ..from },
         }
     }
 
@@ -184,11 +184,11 @@ impl History<'_> {
         self.secrets_gone = gone;
         for _ in 0..20 {
             let fails = !self.expected(&event).succeeds;
-            let heard = self.deliver(&event);
-            if let Heard::Success(id) = &heard {
+            let received = self.deliver(&event);
+            if let Received::Success(id) = &received {
                 assert_eq!(*id, resource.id);
             }
-            if fails || matches!(heard, Heard::Success(_)) {
+            if fails || matches!(received, Received::Success(_)) {
                 self.secrets_gone = false;
                 if gone {
                     self.world.restore_secrets();

@@ -18,7 +18,7 @@ const KILLED: &str = "2026/01/31/[$LATEST]fedcba9876543210fedcba9876543210";
 
 /// What happens on the way.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
+enum Delivery {
     /// All goes well.
     Once,
     /// The event comes again when it was answered.
@@ -39,7 +39,7 @@ enum Manner {
     Lost,
 }
 
-impl Manner {
+impl Delivery {
     fn random(rng: &mut fastrand::Rng) -> Self {
         match rng.u8(..100) {
             0..=7 => Self::Twice,
@@ -86,9 +86,9 @@ pub enum Author {
     Responder,
 }
 
-/// What `CloudFormation` hears.
+/// What `CloudFormation` receives.
 #[derive(Debug, Clone)]
-pub enum Heard {
+pub enum Received {
     /// SUCCESS, with this id.
     Success(String),
     /// FAILED, with this id.
@@ -97,7 +97,7 @@ pub enum Heard {
     Nothing,
 }
 
-impl Heard {
+impl Received {
     fn of(response: &Response) -> Self {
         if response.status == "SUCCESS" {
             Self::Success(response.id.clone())
@@ -108,52 +108,52 @@ impl Heard {
 }
 
 impl History<'_> {
-    /// Delivers an event in a random manner, and checks what comes of it.
-    pub fn deliver(&mut self, event: &Event) -> Heard {
-        let manner = Manner::random(&mut self.rng);
-        self.note(format!("{:?} {} {manner:?}: {:?}", event.kind, event.id, event.template));
-        let heard = match manner {
-            Manner::Once => self.once(event, &[]),
-            Manner::Retried(fault) => self.once(event, &[fault]),
-            Manner::Twice => {
-                let heard = self.once(event, &[]);
+    /// Delivers an event in a random way, and checks what comes of it.
+    pub fn deliver(&mut self, event: &Event) -> Received {
+        let delivery = Delivery::random(&mut self.rng);
+        self.note(format!("{:?} {} {delivery:?}: {:?}", event.kind, event.id, event.template));
+        let received = match delivery {
+            Delivery::Once => self.once(event, &[]),
+            Delivery::Retried(fault) => self.once(event, &[fault]),
+            Delivery::Twice => {
+                let received = self.once(event, &[]);
                 let again = self.once(event, &[]);
-                assert_eq!(format!("{again:?}"), format!("{heard:?}"), "the second delivery");
-                heard
+                assert_eq!(format!("{again:?}"), format!("{received:?}"), "the second delivery");
+                received
             }
             // Two databases, and each may be changed by another one of the two.
-            Manner::AtOnce if event.places().len() > 1 => self.once(event, &[]),
-            Manner::AtOnce => self.at_once(event),
-            Manner::NoRoute => self.without_route(event),
-            Manner::Killed(after) => self.killed(event, Duration::from_micros(after), false),
-            Manner::KilledAndRetried(after) => {
+            Delivery::AtOnce if event.places().len() > 1 => self.once(event, &[]),
+            Delivery::AtOnce => self.at_once(event),
+            Delivery::NoRoute => self.without_route(event),
+            Delivery::Killed(after) => self.killed(event, Duration::from_micros(after), false),
+            Delivery::KilledAndRetried(after) => {
                 self.killed(event, Duration::from_micros(after), true)
             }
-            Manner::Throttled => {
+            Delivery::Throttled => {
                 let url = self.world.bucket.url();
                 let payload = event.payload(self.world, &url);
                 self.check_nothing_changed(event);
                 self.respond(event, &payload, &url, &End::Throttled)
             }
-            Manner::Lost => self.lost(event),
+            Delivery::Lost => self.lost(event),
         };
-        self.note(format!("  heard {heard:?}"));
+        self.note(format!("  heard {received:?}"));
         self.sent.push(event.clone());
-        heard
+        received
     }
 
     /// Delivers an event to one function, whose response gets out in the end.
-    pub fn once(&mut self, event: &Event, faults: &[Fault]) -> Heard {
+    pub fn once(&mut self, event: &Event, faults: &[Fault]) -> Received {
         let url = self.url(faults);
         let payload = event.payload(self.world, &url);
         let result = self.run(&payload);
         assert!(result.is_ok(), "{result:?}");
         let response = self.response(&payload, &url);
         self.check(event, &response, Author::Handler);
-        Heard::of(&response)
+        Received::of(&response)
     }
 
-    fn at_once(&mut self, event: &Event) -> Heard {
+    fn at_once(&mut self, event: &Event) -> Received {
         let urls = [(); 2].map(|()| self.world.bucket.url());
         let payloads = urls.each_ref().map(|url| event.payload(self.world, url));
         let [one, two] =
@@ -167,7 +167,7 @@ impl History<'_> {
         let (first, second) = if idle { (two, one) } else { (one, two) };
         self.check(event, &first, Author::Handler);
         self.check(event, &second, Author::Handler);
-        Heard::of(&first)
+        Received::of(&first)
     }
 
     /// The event, and a Delete of an invented id while it runs.
@@ -193,12 +193,12 @@ impl History<'_> {
         self.check_with_delete(event, [&one, &two], delete);
     }
 
-    fn without_route(&mut self, event: &Event) -> Heard {
+    fn without_route(&mut self, event: &Event) -> Received {
         let url = self.url(&[Fault::Forbidden]);
         let payload = event.payload(self.world, &url);
         let document = undelivered(self.run(&payload));
         let end = End::Error("NotDelivered", document.clone());
-        let result = self.second_run(&record(&payload, &end));
+        let result = self.run_responder(&record(&payload, &end));
         assert!(result.is_ok(), "{result:?}");
         let response = self.response(&payload, &url);
         assert_eq!(
@@ -206,10 +206,10 @@ impl History<'_> {
             serde_json::from_str::<Value>(&document).expect("a document").to_string()
         );
         self.check(event, &response, Author::Handler);
-        Heard::of(&response)
+        Received::of(&response)
     }
 
-    fn killed(&mut self, event: &Event, after: Duration, retried: bool) -> Heard {
+    fn killed(&mut self, event: &Event, after: Duration, retried: bool) -> Received {
         let url = self.world.bucket.url();
         let payload = event.payload(self.world, &url);
         let secrets = self.world.secrets.url();
@@ -224,14 +224,14 @@ impl History<'_> {
         self.world.wait_until_all_are_gone();
         if let Some(response) = self.responses(&payload, &url).first() {
             self.check(event, response, Author::Handler);
-            return Heard::of(response);
+            return Received::of(response);
         }
         assert!(!finished, "no response");
         self.check_all_or_nothing(event);
         let (author, result) = if retried {
             (Author::Handler, self.run(&payload))
         } else {
-            (Author::Responder, self.second_run(&record(&payload, &End::Timeout)))
+            (Author::Responder, self.run_responder(&record(&payload, &End::Timeout)))
         };
         assert!(result.is_ok(), "{result:?}");
         // A response may have been on its way when the function was killed, and come before the
@@ -241,19 +241,19 @@ impl History<'_> {
         let others: Vec<_> = responses.iter().filter(|response| !late(response)).collect();
         assert!(others.len() == 1 && responses.len() <= 2, "{responses:?}");
         self.check(event, others[0], author);
-        Heard::of(&responses[0])
+        Received::of(&responses[0])
     }
 
-    fn lost(&mut self, event: &Event) -> Heard {
+    fn lost(&mut self, event: &Event) -> Received {
         let url = self.url(&[Fault::Forbidden, Fault::Forbidden]);
         let payload = event.payload(self.world, &url);
         let document = undelivered(self.run(&payload));
         let response = Response::read(&payload, document.as_bytes(), Ok(Value::Null));
         self.check(event, &response, Author::Handler);
         let end = End::Error("NotDelivered", document.clone());
-        assert_eq!(undelivered(self.second_run(&record(&payload, &end))), document);
+        assert_eq!(undelivered(self.run_responder(&record(&payload, &end))), document);
         assert_eq!(self.world.bucket.puts_to(&url).len(), 2, "403 is final");
-        Heard::Nothing
+        Received::Nothing
     }
 
     /// A new `ResponseURL` whose first PUTs meet these faults.
@@ -264,19 +264,25 @@ impl History<'_> {
     }
 
     /// The responder responds for the function.
-    fn respond(&mut self, event: &Event, payload: &Value, url: &ResponseUrl, end: &End) -> Heard {
-        let result = self.second_run(&record(payload, end));
+    fn respond(
+        &mut self,
+        event: &Event,
+        payload: &Value,
+        url: &ResponseUrl,
+        end: &End,
+    ) -> Received {
+        let result = self.run_responder(&record(payload, end));
         assert!(result.is_ok(), "{result:?}");
         let response = self.response(payload, url);
         self.check(event, &response, Author::Responder);
-        Heard::of(&response)
+        Received::of(&response)
     }
 
     fn run(&self, payload: &Value) -> Result<Value, Diagnostic> {
         self.world.runtime.block_on(self.world.handler.handle(raw(payload), context()))
     }
 
-    fn second_run(&self, record: &Value) -> Result<Value, Diagnostic> {
+    fn run_responder(&self, record: &Value) -> Result<Value, Diagnostic> {
         self.world.runtime.block_on(self.world.responder.handle(raw(record), context()))
     }
 

@@ -81,11 +81,11 @@ fn every_history_follows_the_contract() {
             });
         }
     });
-    assert!(!failed.into_inner(), "a promise was broken");
+    assert!(!failed.into_inner(), "a history violates the contract");
     let [events, late, gone] = [events, late, gone].map(AtomicU64::into_inner);
     eprintln!(
         "{histories} histories from seed {first} on, {events} events and {late} that came late, {:.0} s: \
-         {gone} columns of the user's went as the contract has it, and no promise was broken",
+         {gone} columns of the user's went as the contract has it, and the contract held",
         start.elapsed().as_secs_f32()
     );
     // Histories in which nothing happens would prove nothing.
@@ -93,7 +93,7 @@ fn every_history_follows_the_contract() {
 }
 
 /// Makes one history; returns how many events it had, how many came late and how many columns went,
-/// or nothing if one broke a promise.
+/// or nothing if one violates the contract.
 fn make(world: &World, seed: u64, tell: bool) -> Option<[u64; 3]> {
     let mut history = History::new(world, seed);
     let result = catch_unwind(AssertUnwindSafe(|| history.play()));

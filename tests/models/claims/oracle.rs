@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::request::RemovalPolicy;
 
-use super::event::{DATABASES, Deed, requirement};
+use super::event::{DATABASES, ManualChange, requirement};
 
 /// A resource on one server: its claims are those of this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ impl Default for Held {
 }
 
 /// All databases.
-pub type Truth = [Held; DATABASES];
+pub type Oracle = [Held; DATABASES];
 
 impl Held {
     /// What goes with these: the extensions that depend on them.
@@ -199,12 +199,12 @@ impl Held {
     }
 
     /// What somebody makes of it by hand; `None` where there is nothing to do it with.
-    pub fn meddled(&self, deed: Deed, name: &'static str) -> Option<Self> {
+    pub fn meddled(&self, change: ManualChange, name: &'static str) -> Option<Self> {
         let mut after = self.clone();
         let there = self.extensions.contains_key(name);
-        match deed {
-            Deed::Create if !there => after.create(name, None),
-            Deed::Drop | Deed::Recreate if there => {
+        match change {
+            ManualChange::Create if !there => after.create(name, None),
+            ManualChange::Drop | ManualChange::Recreate if there => {
                 let gone = self.along(&[name].into());
                 let owned = gone.iter().any(|name| self.extensions[name].is_some());
                 if owned && self.restored {
@@ -212,29 +212,29 @@ impl Held {
                 }
                 after.stirred |= owned;
                 after.remove(&gone);
-                if deed == Deed::Recreate {
+                if change == ManualChange::Recreate {
                     after.create(name, None);
                 }
             }
-            Deed::Use if there && name != "plpgsql" && !self.used.contains(name) => {
+            ManualChange::Use if there && name != "plpgsql" && !self.used.contains(name) => {
                 after.used.insert(name);
             }
-            Deed::LetGo if self.used.contains(name) => {
+            ManualChange::LetGo if self.used.contains(name) => {
                 after.used.remove(name);
             }
-            Deed::Write if self.extensions.contains_key("keeper") && !self.rows => {
+            ManualChange::Write if self.extensions.contains_key("keeper") && !self.rows => {
                 after.rows = true;
             }
-            Deed::Erase if self.rows => after.rows = false,
-            Deed::Link
+            ManualChange::Erase if self.rows => after.rows = false,
+            ManualChange::Link
                 if !self.linked
                     && ["citext", "hstore"].iter().all(|it| self.extensions.contains_key(it)) =>
             {
                 after.linked = true;
             }
             // The claims say who created what, by name, wherever the table has come to.
-            Deed::Restore if !self.stirred => after.restored = true,
-            Deed::Clutter if !self.lists.is_empty() => {}
+            ManualChange::Restore if !self.stirred => after.restored = true,
+            ManualChange::Clutter if !self.lists.is_empty() => {}
             _ => return None,
         }
         Some(after)
