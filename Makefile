@@ -42,6 +42,7 @@ test-deployment: .venv ## template.yaml on a local AWS: stacks, permissions, pip
 	$(DEMO)/pytest tests/deployment
 
 test-versions: ## what depends on the server, on the oldest and the newest that is claimed
+	cargo build $(FEATURES) --examples
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
 	    $(WITH_POSTGRES) --bin "$$bin" -- env $(TEST) $(FEATURES) --test function -- \
@@ -79,8 +80,7 @@ lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	$(TOOLS)/cfn-lint $(TEMPLATES)
 
 plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST, PGUSER, ... or of its secret
-	cargo build $(FEATURES) --quiet
-	python3 tools/plan.py $(EVENT) --binary $${CARGO_TARGET_DIR:-target}/debug/cfn-postgres-extensions
+	cargo run $(FEATURES) --quiet --example plan $(EVENT)
 
 bench: build .venv-bench ## this function held to its targets beside the Python original (RECORD=1 writes docs/benchmarks.md)
 	.venv-bench/bin/python bench/bench.py $(if $(RECORD),--record)

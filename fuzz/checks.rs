@@ -3,25 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::Error;
 use cfn_postgres_extensions::cloudformation::event::Event;
 use cfn_postgres_extensions::cloudformation::physical_id;
-use cfn_postgres_extensions::cloudformation::response::{MOST_BYTES, Outcome, Success, document};
+use cfn_postgres_extensions::cloudformation::properties as resource_properties;
+use cfn_postgres_extensions::cloudformation::response::{MAX_BYTES, Outcome, Success, document};
 use cfn_postgres_extensions::did_you_mean;
-use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::catalog::Catalog;
 use cfn_postgres_extensions::planner::plan::{self, Plan};
-use cfn_postgres_extensions::planner::quote::{Identifier, Literal};
-use cfn_postgres_extensions::planner::removal::ownership::{self, Claimant, Whose};
+use cfn_postgres_extensions::planner::removal::ownership::{self, Claimant, Claimants};
+use cfn_postgres_extensions::planner::statement::{Identifier, Literal};
 use cfn_postgres_extensions::planner::step::Step;
-use cfn_postgres_extensions::reconcile::error::InDatabase;
-use cfn_postgres_extensions::reconcile::job::{Job, Part};
-use cfn_postgres_extensions::reconcile::report::{Data, Report};
+use cfn_postgres_extensions::reconcile::error::{Error, InDatabase};
+use cfn_postgres_extensions::reconcile::report::{self, Report};
+use cfn_postgres_extensions::reconcile::task::{Scope, Task};
 use cfn_postgres_extensions::request::Request;
 use serde_json::{Map, Value, json};
 
 /// What ids and the log stream may come to, for an answer to fit: `CloudFormation` and Lambda stay
 /// far below it.
-const MOST_FOR_IDS: usize = 3500;
+const MAX_FOR_IDS: usize = 3500;
 
 /// The forms of all statements that a plan may have, each word of somebody's, or list of them, as
 /// `?`.
@@ -60,9 +60,9 @@ const TABLE: &str = "claim (stack text NOT NULL, ";
 
 /// Any JSON as `ResourceProperties`: it is read or refused, and the refusal fits into an answer.
 pub fn properties(value: &Value) {
-    match Request::read(value.as_object()) {
+    match resource_properties::read(value.as_object()) {
         Ok(request) => {
-            let again = Request::read(value.as_object());
+            let again = resource_properties::read(value.as_object());
             assert_eq!(again.as_ref(), Ok(&request), "read twice, understood twice");
             check_plan(&request, &server(&json!({ "offered": { "hstore": ["1.4", "1.8"] } })));
         }
@@ -89,12 +89,12 @@ pub fn event(value: &Value) {
     let logical_id = &event.logical_resource_id;
     let issued = physical_id::issued(logical_id, "localhost", 5432);
     let incoming = event.physical_resource_id.clone().unwrap_or_default();
-    let kept = physical_id::updated(&incoming, logical_id, "localhost", 5432);
+    let kept = physical_id::after_update(&incoming, &issued, logical_id);
     for id in [issued, physical_id::create_failed(logical_id), kept] {
         check_document(&event, &id, Err(value.to_string()));
-        let data =
-            Data { before: value.to_string(), changes: "none".to_owned(), ..Data::default() };
-        check_document(&event, &id, Ok(Success { reason: "done".to_owned(), data: Some(data) }));
+        let data = [("Before", value.to_string()), ("Changes", "none".to_owned())];
+        let data = data.map(|(key, value)| (key.to_owned(), value)).into();
+        check_document(&event, &id, Ok(Success { reason: "done".to_owned(), data }));
     }
 }
 
@@ -104,8 +104,9 @@ pub fn plan(value: &Value) {
     let properties = json!({ "DBSecret": "s", "PluginsMap": value["PluginsMap"],
                              "DowngradePolicy": value["DowngradePolicy"],
                              "RemovalPolicy": value["RemovalPolicy"] });
-    if let Ok(mut request) = Request::read(properties.as_object()) {
-        request.wanted.whose = Whose::This(claimant(value["stack"].as_str().unwrap_or_default()));
+    if let Ok(mut request) = resource_properties::read(properties.as_object()) {
+        request.desired.claimants =
+            Claimants::This(claimant(value["stack"].as_str().unwrap_or_default()));
         check_plan(&request, &server(value));
     }
 }
@@ -119,26 +120,29 @@ pub fn sql(name: &str, text: &str) {
 }
 
 /// Plans and checks every statement; a plan's own words fit into an answer too.
-fn check_plan(request: &Request, observed: &Observed) {
+fn check_plan(request: &Request, catalog: &Catalog) {
     let event = Event::read("{}");
-    match plan::plan(&request.wanted, observed) {
+    match plan::plan(&request.desired, catalog) {
         Ok(plan) => {
-            check_statements(request, observed, &plan);
+            check_statements(request, catalog, &plan);
             let report = Report {
-                database: observed.database.clone(),
-                server_version: observed.short_version().to_owned(),
+                task: Task {
+                    database: catalog.database.clone(),
+                    scope: Scope::Listed,
+                    is_named: true,
+                },
+                server_version: catalog.short_version().to_owned(),
                 before: Vec::new(),
                 after: Vec::new(),
                 plan,
-                job: Job { database: observed.database.clone(), part: Part::Wanted },
             };
-            let data = Data::of(&[report]);
-            let reason = data.changes.clone();
-            check_document(&event, "id", Ok(Success { reason, data: Some(data) }));
+            let data = report::data(&[report]);
+            let reason = data["Changes"].clone();
+            check_document(&event, "id", Ok(Success { reason, data }));
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "a refusal says why");
-            let database = observed.database.clone();
+            let database = catalog.database.clone();
             check_document(
                 &event,
                 "id",
@@ -148,23 +152,24 @@ fn check_plan(request: &Request, observed: &Observed) {
     }
 }
 
-fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
-    let names: BTreeSet<&str> = observed.names().collect();
-    let wanted = request.wanted.extensions.values();
+fn check_statements(request: &Request, catalog: &Catalog, plan: &Plan) {
+    let names: BTreeSet<&str> = catalog.names().collect();
+    let wanted = request.desired.extensions.values();
     let schemas: BTreeSet<&str> = wanted.filter_map(|it| it.schema.as_deref()).collect();
-    let offered = observed.offered.iter().flatten().map(|offered| offered.version.as_str());
-    let targets = observed.paths.iter().map(|path| path.target.as_str());
+    let offers = catalog.offers.as_ref().expect("offers");
+    let offered = offers.versions.iter().map(|offered| offered.version.as_str());
+    let targets = offers.paths.iter().map(|path| path.target.as_str());
     let versions: BTreeSet<&str> = offered.chain(targets).collect();
     let mut noted = BTreeSet::from([ownership::SCHEMA]);
-    let mine = match &request.wanted.whose {
-        Whose::This(it) => Some(it),
-        Whose::AnyOf { .. } => None,
+    let mine = match &request.desired.claimants {
+        Claimants::This(it) => Some(it),
+        Claimants::AnyOf(_) => None,
     };
-    for it in observed.claims.iter().map(|claim| &claim.claimant).chain(mine) {
+    for it in catalog.claims.iter().map(|claim| &claim.claimant).chain(mine) {
         noted.extend([it.stack.as_str(), &it.logical_id, &it.physical_id]);
     }
     noted.extend(&names);
-    noted.extend(observed.claims.iter().map(|claim| claim.extension.as_str()));
+    noted.extend(catalog.claims.iter().map(|claim| claim.extension.as_str()));
     for step in &plan.steps {
         let statement = step.to_string();
         let (form, words) = lex(&statement).unwrap_or_else(|| panic!("not quoted: {statement}"));
@@ -172,7 +177,7 @@ fn check_statements(request: &Request, observed: &Observed, plan: &Plan) {
         let table = form.contains(TABLE) && words.is_empty();
         assert!(FORMS.contains(&form.as_str()) || table, "{statement}");
         assert!(!statement.contains('\0'), "{statement}");
-        if step.is_note() {
+        if step.is_of_claims() {
             for word in &words {
                 let Word::Literal(text) = word else { panic!("a name: {statement}") };
                 assert!(noted.contains(text.as_str()), "{word:?} is nobody's: {statement}");
@@ -233,11 +238,11 @@ fn check_document(event: &Event, id: &str, result: Result<Success, String>) {
         document["Reason"].as_str().is_some_and(|reason| reason.ends_with(&format!("{STREAM})")))
     );
     let length: usize = ids.iter().map(|(_, id)| json!(id).to_string().len()).sum();
-    assert!(text.len() <= MOST_BYTES || length > MOST_FOR_IDS, "{} bytes: {text}", text.len());
+    assert!(text.len() <= MAX_BYTES || length > MAX_FOR_IDS, "{} bytes: {text}", text.len());
 }
 
 /// A server: what it offers (the first version is the default), and what is installed.
-fn server(value: &Value) -> Observed {
+fn server(value: &Value) -> Catalog {
     // No name on a server holds a NUL.
     let text = |text: &str| text.replace('\0', "");
     let mut offered: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -279,16 +284,16 @@ fn server(value: &Value) -> Observed {
                 "void": name.len() % 5 == 4, "restored": name.len() % 5 == 3 })
     });
     let claims: Vec<Value> = claims.collect();
-    let home = json!({ "owner": "r", "trusted": true, "table": true, "ours": true,
+    let claim_table = json!({ "owner": "r", "trusted": true, "table": true, "ours": true,
                        "readable": true, "writable": true, "owned": true, "alone": true });
-    let home = if claims.is_empty() { Value::Null } else { home };
+    let claim_table = if claims.is_empty() { Value::Null } else { claim_table };
     serde_json::from_value(json!({
-        "home": home, "claims": claims,
+        "claim_table": claim_table, "claims": claims,
         "database": "app", "server_version": "15.8", "role": "r", "superuser": true,
         "delegated": false, "may_create": true, "read_only": false, "libraries": null,
         "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
-        "schemas": { "public": true }, "installed": installed, "available": available,
-        "offered": every, "paths": paths,
+        "installed": installed, "available": available,
+        "offers": { "versions": every, "paths": paths, "schemas": { "public": true } },
     }))
     .expect("a server")
 }

@@ -1,35 +1,38 @@
-//! The time there is: how long to work, and how much is kept back to answer.
+//! How long a request may work, and how long it may take to respond.
 
 use std::time::{Duration, Instant};
 
-/// What is kept back for the answer, where there is enough.
+/// What is kept back for the response, where there is enough.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// The time budget of one request.
+/// The deadlines of one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Budget {
+pub struct Deadline {
     work_until: Instant,
-    answer_until: Instant,
+    response_until: Instant,
 }
 
-impl Budget {
+impl Deadline {
     /// Divides `available`, the smaller of what Lambda and `ServiceTimeout` leave from `now` on,
-    /// into work and a reserve for answering: 10 s, or half where there are less than 20 s.
+    /// into work and a reserve for responding: 10 s, or half where there are less than 20 s.
     pub fn new(now: Instant, available: Duration) -> Self {
         let reserve = RESERVE.min(available / 2);
-        Self { work_until: now + available.saturating_sub(reserve), answer_until: now + available }
+        Self {
+            work_until: now + available.saturating_sub(reserve),
+            response_until: now + available,
+        }
     }
 
     /// The same reserve, with `service_timeout` as a further bound from `now` on.
     #[must_use]
     pub fn within(self, now: Instant, service_timeout: Duration) -> Self {
-        let available = self.answer_until.saturating_duration_since(now);
+        let available = self.response_until.saturating_duration_since(now);
         if service_timeout < available { Self::new(now, service_timeout) } else { self }
     }
 
     /// The same, with work ending `limit` from now at the latest.
     #[must_use]
-    pub fn hurried(self, limit: Duration) -> Self {
+    pub fn at_most(self, limit: Duration) -> Self {
         Self { work_until: self.work_until.min(Instant::now() + limit), ..self }
     }
 
@@ -39,27 +42,27 @@ impl Budget {
     }
 
     /// When the answer has to be out.
-    pub fn answer_until(&self) -> Instant {
-        self.answer_until
+    pub fn response_until(&self) -> Instant {
+        self.response_until
     }
 
     /// When the work is given up, should it not have ended by itself: halfway through the reserve.
-    pub fn overdue_at(&self) -> Instant {
-        self.work_until + self.answer_until.saturating_duration_since(self.work_until) / 2
+    pub fn abort_at(&self) -> Instant {
+        self.work_until + self.response_until.saturating_duration_since(self.work_until) / 2
     }
 
     /// Until when to try to deliver an answer that there is `now`: for as long as the reserve, and
     /// ending a little early, to return from the function. After that the second function has
     /// better chances, and `CloudFormation` should still be waiting for it.
-    pub fn deliver_until(&self, now: Instant) -> Instant {
+    pub fn upload_until(&self, now: Instant) -> Instant {
         const MARGIN: Duration = Duration::from_millis(250);
-        let reserve = self.answer_until.saturating_duration_since(self.work_until);
-        (now + reserve).min(self.answer_until).checked_sub(MARGIN).unwrap_or(now)
+        let reserve = self.response_until.saturating_duration_since(self.work_until);
+        (now + reserve).min(self.response_until).checked_sub(MARGIN).unwrap_or(now)
     }
 
-    /// What the server may take longer than its own timeouts, before we cancel and hang up.
+    /// What the server may take longer than its own timeouts, before the function cancels and disconnects.
     pub fn grace(&self) -> Duration {
-        (self.answer_until.saturating_duration_since(self.work_until) / 10)
+        (self.response_until.saturating_duration_since(self.work_until) / 10)
             .min(Duration::from_millis(500))
     }
 
@@ -82,14 +85,14 @@ impl Budget {
 }
 
 /// How long to wait between attempts: doubles from a fifth of a second to five seconds, with
-/// jitter so that many stacks do not knock at once.
+/// jitter, so that many stacks do not connect at once.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
 }
 
 impl Backoff {
-    const LONGEST: Duration = Duration::from_secs(5);
+    const MAX_PAUSE: Duration = Duration::from_secs(5);
 
     /// Starts with a short pause.
     pub fn new() -> Self {
@@ -99,7 +102,7 @@ impl Backoff {
     /// Waits, but not past `until`; `false` if there is no time left for another attempt.
     pub async fn pause(&mut self, until: Instant) -> bool {
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.next = (self.next * 2).min(Self::LONGEST);
+        self.next = (self.next * 2).min(Self::MAX_PAUSE);
         if Instant::now() + pause >= until {
             return false;
         }
@@ -120,8 +123,8 @@ mod tests {
 
     fn parts(available: u64) -> (u64, u64) {
         let now = Instant::now();
-        let budget = Budget::new(now, Duration::from_secs(available));
-        ((budget.work_until - now).as_secs(), (budget.answer_until - now).as_secs())
+        let deadline = Deadline::new(now, Duration::from_secs(available));
+        ((deadline.work_until - now).as_secs(), (deadline.response_until - now).as_secs())
     }
 
     #[test]
@@ -135,15 +138,15 @@ mod tests {
     #[test]
     fn service_timeout_only_shortens() {
         let now = Instant::now();
-        let budget = Budget::new(now, Duration::from_secs(900));
-        let shorter = budget.within(now, Duration::from_secs(60));
+        let deadline = Deadline::new(now, Duration::from_secs(900));
+        let shorter = deadline.within(now, Duration::from_secs(60));
         assert_eq!(shorter.work_until - now, Duration::from_secs(50));
-        let same = budget.within(now, Duration::from_secs(3600));
+        let same = deadline.within(now, Duration::from_secs(3600));
         assert_eq!(same.work_until - now, Duration::from_secs(890));
     }
 
     #[test]
     fn a_timeout_of_zero_would_mean_none() {
-        assert_eq!(Budget::new(Instant::now(), Duration::ZERO).left_in_milliseconds(), 1);
+        assert_eq!(Deadline::new(Instant::now(), Duration::ZERO).left_in_milliseconds(), 1);
     }
 }

@@ -1,14 +1,13 @@
-//! PostgreSQL extensions declared in `CloudFormation`: the floor plan.
+//! PostgreSQL extensions declared in `CloudFormation`.
 //!
-//! One way through; the rooms are the stages of the data:
+//! Folders are the phases of the work; each knows only those to its right:
 //!
 //! ```text
-//! event ─▶ request ─▶ target ─▶ observed ─▶ plan ─▶ report ─▶ response ─▶ delivery
-//!    │         │          └─ session ──┴────────┘                ▲
-//!    └─────────┴── identity ─────────────────────────────────────┘
+//! main > lambda > { cloudformation, reconcile } > { postgres, aws } > request > planner > base
 //! ```
 //!
-//! `handler` alone knows all stages; no stage calls it.
+//! `base` is the modules that know nobody: `credentials`, `deadline`, `did_you_mean`, `json`, `log`,
+//! `problem`, `redact`, `text`, `tls`.
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -18,18 +17,17 @@ compile_error!(
 
 pub mod aws;
 pub mod cloudformation;
+pub mod credentials;
 pub mod deadline;
 pub mod did_you_mean;
 pub mod json;
 pub mod lambda;
 pub mod log;
-pub mod password;
 pub mod planner;
 pub mod postgres;
+pub mod problem;
 pub mod reconcile;
 pub mod redact;
 pub mod request;
 pub mod text;
 pub mod tls;
-
-pub use reconcile::error::Error;

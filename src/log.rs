@@ -3,7 +3,8 @@
 //! A failure is logged once, where it is handled. No line holds a password, a token, a
 //! `ResponseURL` or the text of a secret, and none is longer than 256 KB.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use aws_smithy_types::DateTime;
@@ -33,6 +34,13 @@ pub fn of_database(database: &str, message: &str) {
     line("INFO", Some(database), message);
 }
 
+static TO_STANDARD_ERROR: AtomicBool = AtomicBool::new(false);
+
+/// For a program whose standard output is something else.
+pub fn to_standard_error() {
+    TO_STANDARD_ERROR.store(true, Ordering::SeqCst);
+}
+
 /// The longest line: what `CloudWatch` takes, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
 
@@ -57,6 +65,11 @@ fn line(level: &str, database: Option<&str>, message: &str) {
         }
         format!("{object}\n")
     };
+    let line = within(&scrubbed(message), line);
     // A log that cannot be written is no reason to fail a deployment.
-    let _ = std::io::stdout().lock().write_all(within(&scrubbed(message), line).as_bytes());
+    let _ = if TO_STANDARD_ERROR.load(Ordering::SeqCst) {
+        io::stderr().write_all(line.as_bytes())
+    } else {
+        io::stdout().write_all(line.as_bytes())
+    };
 }

@@ -1,16 +1,17 @@
-//! The front door: clients once, then serve.
+//! The process: clients once, then serve.
 
 use std::path::PathBuf;
 
 use cfn_postgres_extensions::aws::config;
 use cfn_postgres_extensions::aws::http;
 use cfn_postgres_extensions::aws::rds_token::Signer;
-use cfn_postgres_extensions::lambda::failure_destination::Responder;
+use cfn_postgres_extensions::lambda::failure_destination::FailureDestination;
 use cfn_postgres_extensions::lambda::handler::Handler;
 use cfn_postgres_extensions::log;
 use cfn_postgres_extensions::postgres::target::AllowedHosts;
+use cfn_postgres_extensions::reconcile::connector::Clients;
 use cfn_postgres_extensions::text;
-use cfn_postgres_extensions::tls::Trust;
+use cfn_postgres_extensions::tls::Roots;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
@@ -20,38 +21,40 @@ fn main() -> Result<(), lambda_runtime::Error> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         log::error(&format!("internal error (a bug): panic at {place}"));
     }));
-    let trust = Trust {
-        aws_ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
-        pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
-        region: config::region(&variable),
-        allowed_hosts: AllowedHosts::new(&variable("ALLOWED_HOSTS").unwrap_or_default()),
-        ..Trust::default()
-    };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(trust))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve())
 }
 
-async fn serve(trust: Trust) -> Result<(), lambda_runtime::Error> {
+async fn serve() -> Result<(), lambda_runtime::Error> {
+    let region = config::region(&variable);
+    let roots = Roots {
+        aws_ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
+        pg_ssl_root_cert: variable("PGSSLROOTCERT").map(PathBuf::from),
+        region: region.clone(),
+    };
     // Without a usable bundle each request fails, and its response needs roots all the same.
-    let (tls, unusable_bundle) = match trust.for_aws() {
+    let (tls, unusable_bundle) = match roots.for_aws() {
         Ok(tls) => (tls, None),
-        Err(error) => (Trust::default().for_aws()?, Some(text::chain(&error))),
+        Err(error) => (Roots::default().for_aws()?, Some(text::chain(&error))),
     };
     let http = http::client(tls)?;
-    if std::env::var_os("_HANDLER").is_some_and(|handler| handler == "responder") {
+    if variable("_HANDLER").is_some_and(|handler| handler == "responder") {
         if let Some(why) = &unusable_bundle {
             log::error(&format!("{why}; Amazon's own roots take their place"));
         }
-        let responder = Responder { http, region: config::region(&variable) };
+        let failure_destination = FailureDestination { http, region };
         return lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            let responder = responder.clone();
-            async move { responder.handle(event.payload, event.context).await }
+            let failure_destination = failure_destination.clone();
+            async move { failure_destination.handle(event.payload, event.context).await }
         }))
         .await;
     }
-    let secrets = config::secrets_manager(&variable, http::for_sdk(http.clone()));
-    let signer =
-        Signer { credentials: config::credentials(&variable), region: config::region(&variable) };
-    let handler = Handler { http, secrets, signer, trust, unusable_bundle };
+    let clients = Clients {
+        secrets: config::secrets_manager(&variable, http::for_sdk(http.clone())),
+        signer: Signer { credentials: config::credentials(&variable), region },
+        roots,
+        allowed_hosts: AllowedHosts::new(&variable("ALLOWED_HOSTS").unwrap_or_default()),
+    };
+    let handler = Handler { http, clients, unusable_bundle };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let handler = handler.clone();
         async move { handler.handle(event.payload, event.context).await }

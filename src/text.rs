@@ -1,16 +1,14 @@
-//! How things are said: an error with its causes and with all that the server gave, and a list.
+//! How things are put into words: an error with its causes, a list, a text that is refused.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 
-use tokio_postgres::error::DbError;
-
 /// An error and its causes, each said once: `a: b: c`.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = said(error);
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let words = said(error);
+        let words = error.to_string();
         if !text.contains(&words) {
             text.push_str(": ");
             text.push_str(&words);
@@ -18,26 +16,6 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
         cause = error.source();
     }
     text
-}
-
-fn said(error: &(dyn StdError + 'static)) -> String {
-    error.downcast_ref::<DbError>().map_or_else(|| error.to_string(), server_said)
-}
-
-/// How many bytes of a context are told: what is called by a script of an extension's may go deep,
-/// and the first line says where it was.
-const LONGEST_CONTEXT: usize = 400;
-
-/// What the server said: SQLSTATE, message, detail, hint and context.
-pub fn server_said(error: &DbError) -> String {
-    let part = |name, part: Option<&str>| {
-        part.map_or_else(String::new, |part| format!("; {name}: {part}"))
-    };
-    let (detail, hint) = (part("detail", error.detail()), part("hint", error.hint()));
-    let context = error.where_().map(|lines| lines.replace('\n', "; "));
-    let start = |text: &str| text[..text.floor_char_boundary(LONGEST_CONTEXT)].to_owned();
-    let context = part("context", context.as_deref().map(start).as_deref());
-    format!("SQLSTATE {}: {}{detail}{hint}{context}", error.code().code(), error.message())
 }
 
 /// Whether a text of the template's may be repeated where it is refused: a dynamic reference puts a
@@ -64,11 +42,12 @@ pub(crate) fn longest_start(text: &str, mut fits: impl FnMut(&str) -> bool) -> &
 
 /// `` `a`, `b` ``, or `nothing`; long lists end early.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    const MOST: usize = 12;
+    const MAX_LISTED: usize = 12;
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let mut quoted: Vec<String> = words.iter().take(MOST).map(|word| format!("`{word}`")).collect();
-    if words.len() > MOST {
-        quoted.push(format!("and {} more", words.len() - MOST));
+    let mut quoted: Vec<String> =
+        words.iter().take(MAX_LISTED).map(|word| format!("`{word}`")).collect();
+    if words.len() > MAX_LISTED {
+        quoted.push(format!("and {} more", words.len() - MAX_LISTED));
     }
     if quoted.is_empty() { "nothing".to_owned() } else { quoted.join(", ") }
 }

@@ -1,14 +1,10 @@
-//! Whom we believe: the authorities of RDS and Amazon, and those a user adds.
+//! TLS, and whose certificates are trusted: RDS's, Amazon's, and those that a user adds.
 //!
 //! The system's bundle is never trusted.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use native_tls::{Certificate, TlsConnector};
-
-use crate::postgres::target::AllowedHosts;
-use crate::request::SslMode;
 
 /// The roots of RDS, grouped by region.
 const RDS: &str = include_str!("../certs/rds.pem");
@@ -16,32 +12,28 @@ const RDS: &str = include_str!("../certs/rds.pem");
 /// The roots of Amazon Trust Services: AWS's endpoints, and RDS Proxy.
 const AMAZON: &str = include_str!("../certs/amazon.pem");
 
-/// What the environment says about trust.
+/// libpq's `sslmode`, from `require` on and `disable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// The certificate is signed by a trusted root and names the host.
+    VerifyFull,
+    /// The certificate is signed by a trusted root.
+    VerifyCa,
+    /// Encrypted, to whoever answers. As in libpq, a `SslRootCert` makes it [`SslMode::VerifyCa`].
+    Require,
+    /// In the clear.
+    Disable,
+}
+
+/// The roots that are trusted beside those that are built in.
 #[derive(Debug, Clone, Default)]
-pub struct Trust {
+pub struct Roots {
     /// `AWS_CA_BUNDLE`: takes the place of Amazon's roots for AWS's endpoints and the `ResponseURL`.
     pub aws_ca_bundle: Option<PathBuf>,
     /// `PGSSLROOTCERT`: extra roots for the database.
     pub pg_ssl_root_cert: Option<PathBuf>,
-    /// `AWS_REGION`: whose RDS roots are read when the host does not say.
+    /// `AWS_REGION`: the region of the RDS roots where the host does not say.
     pub region: Option<String>,
-    /// `ALLOWED_HOSTS`.
-    pub allowed_hosts: AllowedHosts,
-    /// What was made of all that for the database.
-    pub kept: Kept,
-}
-
-/// The connector of the server that was asked for last: for its other databases, and for the next
-/// event. One is enough: a function that serves many servers makes it anew when they change.
-#[derive(Debug, Clone, Default)]
-pub struct Kept(Arc<Mutex<Option<(Whom, TlsConnector)>>>);
-
-/// What a connector for the database depends on, besides the environment.
-#[derive(Debug, PartialEq)]
-struct Whom {
-    mode: SslMode,
-    region: Option<String>,
-    extra: Option<String>,
 }
 
 /// Roots that could not be read.
@@ -68,7 +60,7 @@ pub enum Error {
     Setup(#[source] native_tls::Error),
 }
 
-impl Trust {
+impl Roots {
     /// For AWS's endpoints and the `ResponseURL`.
     ///
     /// # Errors
@@ -81,7 +73,7 @@ impl Trust {
         connector(roots, SslMode::VerifyFull)
     }
 
-    /// For the database at `host`.
+    /// For the database at `host`; `extra` is PEM text.
     ///
     /// # Errors
     /// Roots that a user named cannot be used.
@@ -91,33 +83,26 @@ impl Trust {
         mode: SslMode,
         extra: Option<&str>,
     ) -> Result<TlsConnector, Error> {
-        let whom = Whom {
-            mode: match (mode, extra) {
-                (SslMode::Require, Some(_)) => SslMode::VerifyCa,
-                (mode, _) => mode,
-            },
-            region: region_of(host).or(self.region.as_deref()).map(str::to_owned),
-            extra: extra.map(str::to_owned),
+        let mode = match (mode, extra) {
+            (SslMode::Require, Some(_)) => SslMode::VerifyCa,
+            (mode, _) => mode,
         };
-        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((same, connector)) = &*kept
-            && *same == whom
-        {
-            return Ok(connector.clone());
-        }
-        let connector = connector(self.roots(&whom)?, whom.mode)?;
-        *kept = Some((whom, connector.clone()));
-        Ok(connector)
+        connector(self.server_roots(host, mode, extra)?, mode)
     }
 
-    fn roots(&self, whom: &Whom) -> Result<Vec<Certificate>, Error> {
-        if !verifies(whom.mode) {
+    fn server_roots(
+        &self,
+        host: &str,
+        mode: SslMode,
+        extra: Option<&str>,
+    ) -> Result<Vec<Certificate>, Error> {
+        if !verifies(mode) {
             return Ok(Vec::new());
         }
-        let mut roots = of_text("RDS", rds(whom.region.as_deref()))?;
-        roots.extend(of_text("SslRootCert", whom.extra.as_deref().unwrap_or_default())?);
-        // Public authorities certify anybody's name: without a look at the name they prove nothing.
-        if whom.mode == SslMode::VerifyFull {
+        let mut roots = of_text("RDS", rds(region_of(host).or(self.region.as_deref())))?;
+        roots.extend(of_text("SslRootCert", extra.unwrap_or_default())?);
+        // Public authorities certify anybody's name: where no name is compared they prove nothing.
+        if mode == SslMode::VerifyFull {
             roots.extend(amazon()?);
         }
         if let Some(path) = &self.pg_ssl_root_cert {
@@ -127,11 +112,13 @@ impl Trust {
     }
 }
 
-/// Amazon's roots, parsed once for all connectors.
+/// Whether a text is one or more certificates in PEM form.
+pub fn is_pem(text: &str) -> bool {
+    Certificate::stack_from_pem(text.as_bytes()).is_ok_and(|certificates| !certificates.is_empty())
+}
+
 fn amazon() -> Result<Vec<Certificate>, Error> {
-    static ROOTS: LazyLock<Option<Vec<Certificate>>> =
-        LazyLock::new(|| Certificate::stack_from_pem(AMAZON.as_bytes()).ok());
-    ROOTS.clone().ok_or(Error::Pem { origin: "Amazon Trust Services" })
+    of_text("Amazon Trust Services", AMAZON)
 }
 
 fn verifies(mode: SslMode) -> bool {
@@ -164,7 +151,7 @@ fn of_text(origin: &'static str, text: &str) -> Result<Vec<Certificate>, Error> 
 }
 
 /// The region in the name of an RDS endpoint: `x.abc.eu-west-1.rds.amazonaws.com`.
-pub(crate) fn region_of(host: &str) -> Option<&str> {
+pub fn region_of(host: &str) -> Option<&str> {
     host.strip_suffix(".rds.amazonaws.com")?.rsplit('.').next()
 }
 
@@ -209,12 +196,11 @@ mod tests {
     fn no_public_authority_is_trusted_without_the_name() {
         let file = std::env::temp_dir().join(format!("public-{}.pem", std::process::id()));
         std::fs::write(&file, AMAZON).expect("a file of roots");
-        let public = Trust { aws_ca_bundle: Some(file.clone()), ..Trust::default() };
-        let own = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
-        let count = |trust: &Trust, mode, extra: Option<&str>| {
-            let region = Some("eu-west-1".to_owned());
-            let whom = Whom { mode, region, extra: extra.map(str::to_owned) };
-            trust.roots(&whom).map(|roots| roots.len()).expect("all of them can be read")
+        let public = Roots { aws_ca_bundle: Some(file.clone()), ..Roots::default() };
+        let own = Roots { pg_ssl_root_cert: Some(file.clone()), ..Roots::default() };
+        let count = |roots: &Roots, mode, extra: Option<&str>| {
+            let host = "db.abc.eu-west-1.rds.amazonaws.com";
+            roots.server_roots(host, mode, extra).map(|roots| roots.len()).expect("all are PEM")
         };
         assert_eq!(
             count(&public, SslMode::VerifyFull, None),
@@ -224,26 +210,5 @@ mod tests {
         assert_eq!(count(&public, SslMode::VerifyCa, None), 3);
         assert_eq!(count(&own, SslMode::VerifyCa, Some(AMAZON)), 3 + 5 + 5, "the user's own");
         std::fs::remove_file(file).expect("to take it away");
-    }
-
-    #[test]
-    fn the_same_server_again_reads_nothing() {
-        let file = std::env::temp_dir().join(format!("roots-{}.pem", std::process::id()));
-        std::fs::write(&file, AMAZON).expect("a file of roots");
-        let trust = Trust { pg_ssl_root_cert: Some(file.clone()), ..Trust::default() };
-        let home = "a.x.eu-west-1.rds.amazonaws.com";
-        trust.for_server(home, SslMode::VerifyFull, None).expect("the file is there");
-        std::fs::remove_file(file).expect("to take it away");
-
-        let again = trust.clone();
-        let again = |host, mode, extra| again.for_server(host, mode, extra).is_ok();
-        let neighbour = "b.y.eu-west-1.rds.amazonaws.com";
-        assert!(again(neighbour, SslMode::VerifyFull, None), "whom we believe is the same");
-        assert!(!again(home, SslMode::VerifyCa, None), "another mode");
-        assert!(!again(home, SslMode::VerifyFull, Some(AMAZON)), "more roots");
-        assert!(!again("db.example.com", SslMode::VerifyFull, None), "another region's roots");
-        assert!(again(home, SslMode::VerifyFull, None), "a failure takes nothing's place");
-        assert!(again(home, SslMode::Require, None), "without roots no file is read");
-        assert!(!again(home, SslMode::VerifyFull, None), "the last one alone is kept");
     }
 }

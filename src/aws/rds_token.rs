@@ -13,7 +13,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use reqwest::Url;
 
-use crate::password::Password;
+use crate::credentials::Password;
 use crate::text::chain;
 use crate::tls::region_of;
 
@@ -32,7 +32,7 @@ pub struct Signer {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody vouches for us.
+    /// There is nothing to sign with.
     #[error("the function has no AWS credentials to sign a token with: {0}")]
     NoCredentials(String),
     /// A token is signed for one region.

@@ -1,6 +1,8 @@
-//! The name `CloudFormation` knows the resource by: pure.
+//! `CloudFormation`'s id for the resource.
 
 use sha2::{Digest, Sha256};
+
+use crate::cloudformation::event::{Event, RequestType};
 
 /// The id of a resource on one server: `<logical_id>-<first 8 hex digits of SHA-256("host:port")>`.
 pub fn issued(logical_id: &str, host: &str, port: u16) -> String {
@@ -14,7 +16,7 @@ pub fn create_failed(logical_id: &str) -> String {
     format!("{}-create-failed", prefix(logical_id))
 }
 
-/// The id of a Create of which nobody knows what it left behind: the second function's.
+/// The id of a Create of which nobody knows what it left behind: the failure destination's.
 pub fn create_unknown(logical_id: &str) -> String {
     format!("{}-create-unknown", prefix(logical_id))
 }
@@ -22,9 +24,18 @@ pub fn create_unknown(logical_id: &str) -> String {
 /// The id after an Update: the one that came in, unless it is one of ours for another server.
 ///
 /// An id of another form, an older function's say, is kept: a changed id is a replacement.
-pub fn updated(incoming: &str, logical_id: &str, host: &str, port: u16) -> String {
-    let issued = issued(logical_id, host, port);
-    if is_issued(incoming, logical_id) { issued } else { incoming.to_owned() }
+pub fn after_update(incoming: &str, issued: &str, logical_id: &str) -> String {
+    if is_issued(incoming, logical_id) { issued.to_owned() } else { incoming.to_owned() }
+}
+
+/// The id of a request that failed: the one that came in; for a Create, the one of the server
+/// (`issued`) if something may have been left behind there, so that the Delete that follows finds it.
+pub fn of_failure(event: &Event, issued: Option<&str>, may_have_left_something: bool) -> String {
+    match (&event.physical_resource_id, issued) {
+        (Some(incoming), _) if event.request_type != RequestType::Create => incoming.clone(),
+        (_, Some(issued)) if may_have_left_something => issued.to_owned(),
+        _ => create_failed(&event.logical_resource_id),
+    }
 }
 
 /// Whether `id` has the form of [`issued`].
@@ -52,21 +63,32 @@ mod tests {
 
     #[test]
     fn an_update_keeps_the_id_on_the_same_server() {
-        let id = issued("Extensions", "a", 5432);
-        assert_eq!(updated(&id, "Extensions", "a", 5432), id);
-        assert_eq!(
-            updated(&id, "Extensions", "b", 5432),
-            issued("Extensions", "b", 5432),
-            "another host is a replacement"
-        );
+        let [here, there] = ["a", "b"].map(|host| issued("Extensions", host, 5432));
+        assert_eq!(after_update(&here, &here, "Extensions"), here);
+        assert_eq!(after_update(&here, &there, "Extensions"), there, "it is a replacement");
     }
 
     #[test]
     fn an_id_of_another_form_is_kept() {
+        let issued = issued("Extensions", "b", 5432);
         for foreign in
             ["2021/01/01/[$LATEST]abc", "Extensions-create-failed", "Extensions-0123456G", "x", ""]
         {
-            assert_eq!(updated(foreign, "Extensions", "b", 5432), foreign);
+            assert_eq!(after_update(foreign, &issued, "Extensions"), foreign);
         }
+    }
+
+    #[test]
+    fn a_request_that_failed_keeps_its_id_and_a_create_says_whether_it_left_something() {
+        let event = |kind: &str| {
+            Event::read(&format!(
+                r#"{{ "RequestType": "{kind}", "LogicalResourceId": "X", "PhysicalResourceId": "id" }}"#
+            ))
+        };
+        assert_eq!(of_failure(&event("Update"), Some("new"), true), "id");
+        assert_eq!(of_failure(&event("Delete"), None, false), "id");
+        assert_eq!(of_failure(&event("Create"), Some("new"), true), "new");
+        assert_eq!(of_failure(&event("Create"), Some("new"), false), "X-create-failed");
+        assert_eq!(of_failure(&event("Create"), None, true), "X-create-failed");
     }
 }

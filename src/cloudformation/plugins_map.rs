@@ -1,16 +1,17 @@
-//! The entries of `PluginsMap` as CloudFormation sends them, and what goes for all of them.
+//! `PluginsMap`: the entries as CloudFormation sends them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::cloudformation::properties::Reader;
+use crate::cloudformation::reader::Reader;
 use crate::did_you_mean::did_you_mean;
-use crate::planner::removal::ownership::Whose;
-use crate::request::{
-    DowngradePolicy, MOST_PROBLEMS, Problem, RemovalPolicy, Wanted, WantedExtension, WantedVersion,
-};
+use crate::planner::desired::{DesiredExtension, DesiredVersion};
+use crate::problem::MAX_PROBLEMS;
 use crate::text::shown;
+
+/// The longest name that PostgreSQL does not cut, in bytes.
+const MAX_NAME: usize = 63;
 
 /// The names that properties list, of whatever form the rest is.
 pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
@@ -18,125 +19,115 @@ pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
     map.into_iter().flat_map(Map::keys).cloned().collect()
 }
 
-impl Reader<'_> {
-    /// What shall be there.
-    pub fn wanted(&mut self) -> Wanted {
-        let policies = [("Fail", DowngradePolicy::Fail), ("Keep", DowngradePolicy::Keep)];
-        let downgrade = self.choice("DowngradePolicy", &policies).unwrap_or_default();
-        let removal = self.removal();
-        let mut extensions = BTreeMap::new();
-        match self.properties.get("PluginsMap") {
-            Some(Value::Object(map)) => {
-                for (name, value) in map {
-                    if self.problems.len() >= MOST_PROBLEMS {
-                        break;
-                    }
-                    if let Some(extension) = self.extension(name, value) {
-                        extensions.insert(name.clone(), extension);
-                    }
+/// The entries of the map; with `PluginsFrom` it may be absent.
+pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, DesiredExtension> {
+    let mut extensions = BTreeMap::new();
+    match reader.properties.get("PluginsMap") {
+        Some(Value::Object(map)) => {
+            for (name, value) in map {
+                if reader.problems.len() >= MAX_PROBLEMS {
+                    break;
+                }
+                if let Some(extension) = extension(reader, name, value) {
+                    extensions.insert(name.clone(), extension);
                 }
             }
-            Some(Value::Null) | None if self.text("PluginsFrom").is_some() => {}
-            Some(Value::Null) | None => self.problems.push(Problem::Missing(
-                "PluginsMap",
-                "give a map of extension names to versions; it may be empty, and with `PluginsFrom` \
-                 absent",
-            )),
-            Some(_) => self.malformed("PluginsMap", "a map of extension names to versions"),
         }
-        Wanted { extensions, downgrade, removal, whose: Whose::default(), earlier: None }
+        Some(Value::Null) | None if reader.has("PluginsFrom") => {}
+        Some(Value::Null) | None => reader.problem(
+            "`PluginsMap` is missing: give a map of extension names to versions; it may be empty, and \
+             with `PluginsFrom` absent",
+        ),
+        Some(_) => reader.malformed("PluginsMap", "a map of extension names to versions"),
     }
+    extensions
+}
 
-    /// What becomes of what is not listed any more.
-    pub fn removal(&mut self) -> RemovalPolicy {
-        let policies = [
-            ("Retain", RemovalPolicy::Retain),
-            ("Drop", RemovalPolicy::Drop),
-            ("DropCascade", RemovalPolicy::DropCascade),
-        ];
-        self.choice("RemovalPolicy", &policies).unwrap_or_default()
+fn extension(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredExtension> {
+    if name.is_empty() || name.contains('\0') {
+        reader.malformed("PluginsMap", "a map whose keys are names of extensions");
+        return None;
     }
+    let Value::Object(map) = value else {
+        return Some(DesiredExtension { version: version(reader, name, value)?, schema: None });
+    };
+    let unknown = map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str()));
+    for key in unknown.take(MAX_PROBLEMS) {
+        let suggestion = did_you_mean(key, ["Version", "Schema"]);
+        let (name, key) = (shown(name), shown(key));
+        reader.problem(format!("unknown key `{key}` in `PluginsMap.{name}`{suggestion}"));
+    }
+    let version = version(reader, name, map.get("Version").unwrap_or(&Value::Null));
+    let schema = map.get("Schema").and_then(|value| schema(reader, name, value));
+    Some(DesiredExtension { version: version?, schema })
+}
 
-    fn extension(&mut self, name: &str, value: &Value) -> Option<WantedExtension> {
-        if name.is_empty() || name.contains('\0') {
-            self.malformed("PluginsMap", "a map whose keys are names of extensions");
+fn version(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredVersion> {
+    let name = shown(name);
+    let text = match value {
+        Value::Null => return Some(DesiredVersion::Any),
+        Value::String(text) => text.as_str(),
+        Value::Number(_) => {
+            reader.problem(format!(
+                "the version of `{name}` is a number, which has lost its zeros (`1.10` became `1.1`): \
+                 put it in quotes"
+            ));
             return None;
         }
-        let Value::Object(map) = value else {
-            return Some(WantedExtension { version: self.version(name, value)?, schema: None });
-        };
-        let unknown = map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str()));
-        for key in unknown.take(MOST_PROBLEMS) {
-            self.problems.push(Problem::UnknownKey {
-                extension: shown(name).into(),
-                key: shown(key).into(),
-                suggestion: did_you_mean(key, ["Version", "Schema"]),
-            });
-        }
-        let version = self.version(name, map.get("Version").unwrap_or(&Value::Null));
-        let schema = map.get("Schema").and_then(|schema| self.schema(name, schema));
-        Some(WantedExtension { version: version?, schema })
-    }
-
-    fn version(&mut self, name: &str, value: &Value) -> Option<WantedVersion> {
-        let text = match value {
-            Value::Null => return Some(WantedVersion::Any),
-            Value::String(text) => text.as_str(),
-            Value::Number(_) => {
-                self.problems.push(Problem::NumericVersion(shown(name).into()));
-                return None;
-            }
-            _ => {
-                self.malformed(
-                    &format!("PluginsMap.{}", shown(name)),
-                    "a version in quotes, or a map of `Version` and `Schema`",
-                );
-                return None;
-            }
-        };
-        match text {
-            "" | "any" => Some(WantedVersion::Any),
-            "latest" => Some(WantedVersion::Latest),
-            "*" => {
-                self.problems.push(Problem::BareStar(shown(name).into()));
-                None
-            }
-            _ => match text.strip_suffix('*').unwrap_or(text) {
-                start if start.contains('*') => {
-                    self.problems
-                        .push(Problem::MisplacedStar(shown(name).into(), shown(text).into()));
-                    None
-                }
-                start if start.len() < text.len() => {
-                    Some(WantedVersion::StartsWith(start.to_owned()))
-                }
-                exact => Some(WantedVersion::Exact(exact.to_owned())),
-            },
-        }
-    }
-
-    fn schema(&mut self, extension: &str, value: &Value) -> Option<String> {
-        let schema = match value {
-            Value::Null => return None,
-            Value::String(schema) if schema.is_empty() => return None,
-            Value::String(schema) if !schema.contains('\0') => schema,
-            _ => {
-                self.malformed(
-                    &format!("PluginsMap.{}.Schema", shown(extension)),
-                    "the name of a schema",
-                );
-                return None;
-            }
-        };
-        if schema.len() > 63 {
-            self.problems.push(Problem::LongSchema(shown(extension).into(), schema.len()));
+        _ => {
+            let expected = "a version in quotes, or a map of `Version` and `Schema`";
+            reader.malformed(&format!("PluginsMap.{name}"), expected);
             return None;
         }
-        if schema.starts_with("pg_") && schema != "pg_catalog" {
-            self.problems
-                .push(Problem::ReservedSchema(shown(extension).into(), shown(schema).into()));
+    };
+    match (text, text.strip_suffix('*')) {
+        ("" | "any", _) => Some(DesiredVersion::Any),
+        ("latest", _) => Some(DesiredVersion::Latest),
+        ("*", _) => {
+            reader.problem(format!(
+                "the version of `{name}` is `*`, which says too little: use `any` (what is there, \
+                 else the default) or `latest`"
+            ));
+            None
+        }
+        (_, start) if start.unwrap_or(text).contains('*') => {
+            reader.problem(format!(
+                "the version of `{name}` is `{}`: a `*` may stand at the end only, as in `3.4.*`",
+                shown(text)
+            ));
+            None
+        }
+        (_, Some(start)) => Some(DesiredVersion::StartsWith(start.to_owned())),
+        (exact, None) => Some(DesiredVersion::Exact(exact.to_owned())),
+    }
+}
+
+fn schema(reader: &mut Reader, extension: &str, value: &Value) -> Option<String> {
+    let extension = shown(extension);
+    let schema = match value {
+        Value::Null => return None,
+        Value::String(schema) if schema.is_empty() => return None,
+        Value::String(schema) if !schema.contains('\0') => schema,
+        _ => {
+            reader.malformed(&format!("PluginsMap.{extension}.Schema"), "the name of a schema");
             return None;
         }
-        Some(schema.clone())
+    };
+    if schema.len() > MAX_NAME {
+        reader.problem(format!(
+            "the schema of `{extension}` has a name of {} bytes: PostgreSQL allows {MAX_NAME}, please \
+             shorten it",
+            schema.len()
+        ));
+        return None;
     }
+    if schema.starts_with("pg_") && schema != "pg_catalog" {
+        reader.problem(format!(
+            "the schema of `{extension}` is `{}`: PostgreSQL keeps names that start with `pg_` for \
+             itself",
+            shown(schema)
+        ));
+        return None;
+    }
+    Some(schema.clone())
 }

@@ -1,41 +1,43 @@
-//! What `CloudFormation` is told, in at most 4096 bytes.
+//! The response to `CloudFormation`, in at most 4096 bytes.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::cloudformation::event::Event;
-use crate::reconcile::report::Data;
 use crate::redact::scrubbed;
 use crate::text::longest_start;
 
 /// The most bytes that `CloudFormation` reads; one more and the reason is lost.
-pub const MOST_BYTES: usize = 4096;
+pub const MAX_BYTES: usize = 4096;
 
 /// The most bytes of the result of a direct invocation.
-const MOST_BYTES_OF_A_RESULT: usize = 200_000;
+const MAX_BYTES_OF_RESULT: usize = 200_000;
+
+/// The values of `Data` that are shortened where the response is too long, in this order.
+const SHORTENED: [&str; 3] = ["Before", "After", "Changes"];
 
 /// How a request ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The id to answer with.
+    /// The physical resource id to respond with.
     pub physical_id: String,
     /// What was done, or why nothing was.
     pub result: Result<Success, String>,
 }
 
-/// A request that was fulfilled.
+/// A request that succeeded.
 #[derive(Debug)]
 pub struct Success {
     /// One sentence.
     pub reason: String,
     /// For `Fn::GetAtt`; a Delete has none.
-    pub data: Option<Data>,
+    pub data: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Document<'a> {
+struct Response<'a> {
     status: &'a str,
     reason: String,
     physical_resource_id: &'a str,
@@ -46,72 +48,59 @@ struct Document<'a> {
     data: BTreeMap<String, String>,
 }
 
-/// Puts the answer into one JSON document of at most [`MOST_BYTES`], or 200 kB where nobody but the
-/// invoker reads it.
+/// The response as one JSON document of at most [`MAX_BYTES`], or 200 kB where nobody but the invoker
+/// reads it.
 ///
 /// What does not fit is shortened in the order `Before`, `After`, `Changes`, `Reason`; the keys
-/// stay, and so does `log` at the end of the reason: the words for the log stream.
+/// stay, and so does `log`, which names the log stream, at the end of the reason.
 pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
+    let nothing = BTreeMap::new();
     let (status, reason, data) = match &outcome.result {
-        Ok(success) => ("SUCCESS", &success.reason, success.data.as_ref()),
-        Err(reason) => ("FAILED", reason, None),
+        Ok(success) => ("SUCCESS", &success.reason, &success.data),
+        Err(reason) => ("FAILED", reason, &nothing),
     };
     let reason = &scrubbed(reason);
-    let place = format!(" ({log})");
-    let most = if event.response_url.is_some() { MOST_BYTES } else { MOST_BYTES_OF_A_RESULT };
-    let mut document = Document {
+    let max = if event.response_url.is_some() { MAX_BYTES } else { MAX_BYTES_OF_RESULT };
+    let mut response = Response {
         status,
-        reason: format!("{reason}{place}"),
+        reason: format!("{reason} ({log})"),
         physical_resource_id: &outcome.physical_id,
         stack_id: &event.stack_id,
         request_id: &event.request_id,
         logical_resource_id: &event.logical_resource_id,
         no_echo: false,
-        data: data.map(values).unwrap_or_default(),
+        data: data.iter().map(|(key, value)| (key.clone(), scrubbed(value))).collect(),
     };
-    for key in ["Before", "After", "Changes"] {
-        if let Some(text) = document.data.get(key).cloned() {
-            shorten(&mut document, most, &text, |document, text| {
-                document.data.insert(key.to_owned(), text);
+    for key in SHORTENED {
+        if let Some(text) = response.data.get(key).cloned() {
+            shorten(&mut response, max, &text, |response, text| {
+                response.data.insert(key.to_owned(), text);
             });
         }
     }
-    shorten(&mut document, most, reason, |document, text| {
-        document.reason = format!("{text}{place}");
+    shorten(&mut response, max, reason, |response, text| {
+        response.reason = format!("{text} ({log})");
     });
-    // Only names and versions of hundreds of extensions, or ids of kilobytes, get here.
-    while length(&document) > most && document.data.pop_last().is_some() {}
-    serde_json::to_string(&document).unwrap_or_default()
+    // Only names and versions of hundreds of extensions, or ids of kilobytes, are still too long.
+    while length(&response) > max && response.data.pop_last().is_some() {}
+    serde_json::to_string(&response).unwrap_or_default()
 }
 
-fn values(data: &Data) -> BTreeMap<String, String> {
-    let fixed = [
-        ("Changed", data.changed.to_string()),
-        ("Changes", data.changes.clone()),
-        ("Before", data.before.clone()),
-        ("After", data.after.clone()),
-        ("ServerVersion", data.server_version.clone()),
-    ];
-    let versions = data.versions.iter().map(|(name, version)| (name.clone(), version.clone()));
-    let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), value));
-    versions.chain(fixed).map(|(key, value)| (key, scrubbed(&value))).collect()
-}
-
-/// Cuts `text` at its end, on a character, so that the document fits if that can be.
-fn shorten(document: &mut Document, most: usize, text: &str, set: impl Fn(&mut Document, String)) {
-    if length(document) <= most {
+/// Cuts `text` at its end, on a character, so that the response fits if that can be.
+fn shorten(response: &mut Response, max: usize, text: &str, set: impl Fn(&mut Response, String)) {
+    if length(response) <= max {
         return;
     }
     // None fits if other parts are too long: then nothing is left of it.
     let start = longest_start(text, |start| {
-        set(document, format!("{start}..."));
-        length(document) <= most
+        set(response, format!("{start}..."));
+        length(response) <= max
     });
-    set(document, format!("{start}..."));
+    set(response, format!("{start}..."));
 }
 
-fn length(document: &Document) -> usize {
-    serde_json::to_vec(document).map_or(0, |bytes| bytes.len())
+fn length(response: &Response) -> usize {
+    serde_json::to_vec(response).map_or(0, |bytes| bytes.len())
 }
 
 #[cfg(test)]
@@ -130,6 +119,11 @@ mod tests {
         Event::read(&event.to_string())
     }
 
+    fn success<const N: usize>(reason: &str, data: [(&str, String); N]) -> Success {
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Success { reason: reason.to_owned(), data }
+    }
+
     fn read(text: &str) -> Value {
         serde_json::from_str(text).expect("a JSON document")
     }
@@ -143,25 +137,22 @@ mod tests {
     #[test]
     fn no_secret_is_in_the_data() {
         crate::redact::hide("the secret of a test");
-        let after = "the secret of a test 1.0".to_owned();
-        let result =
-            Ok(Success { reason: String::new(), data: Some(Data { after, ..Data::default() }) });
+        let data = [("After", "the secret of a test 1.0".to_owned())];
+        let result = Ok(success("", data));
         let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "s");
         assert_eq!(read(&text)["Data"]["After"], "(hidden) 1.0");
     }
 
     #[test]
     fn before_goes_first_and_the_keys_stay() {
-        let data = Data {
-            before: "b".repeat(3000),
-            after: "a".repeat(3000),
-            changes: "c".repeat(1000),
-            changed: true,
-            ..Data::default()
-        };
-        let result = Ok(Success { reason: "done".into(), data: Some(data) });
+        let data = [
+            ("Before", "b".repeat(3000)),
+            ("After", "a".repeat(3000)),
+            ("Changes", "c".repeat(1000)),
+        ];
+        let result = Ok(success("done", data));
         let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "s");
-        assert_eq!(text.len(), MOST_BYTES);
+        assert_eq!(text.len(), MAX_BYTES);
         let data = &read(&text)["Data"];
         assert_eq!(data["Before"], "...");
         assert_eq!(data["Changes"], "c".repeat(1000));
@@ -172,7 +163,7 @@ mod tests {
     fn the_log_stream_outlives_a_long_reason() {
         let outcome = Outcome { physical_id: "X".into(), result: Err("ä\"".repeat(3000)) };
         let text = document(&event(), &outcome, "log stream: s");
-        assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - 8, "{}", text.len());
+        assert!(text.len() <= MAX_BYTES && text.len() > MAX_BYTES - 8, "{}", text.len());
         let reason = read(&text)["Reason"].as_str().map(ToOwned::to_owned).expect("a reason");
         assert!(reason.starts_with("ä\"ä\"") && reason.ends_with("... (log stream: s)"));
     }
@@ -187,11 +178,11 @@ mod tests {
             names in prop::collection::btree_map("[a-z\"]{1,30}", "[0-9.]{0,10}", 0..150),
             success in any::<bool>(),
         ) {
-            let data = Data { before, changes, versions: names, ..Data::default() };
-            let result =
-                if success { Ok(Success { reason, data: Some(data) }) } else { Err(reason) };
+            let mut data = names;
+            data.extend([("Before".to_owned(), before), ("Changes".to_owned(), changes)]);
+            let result = if success { Ok(Success { reason, data }) } else { Err(reason) };
             let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "stream");
-            prop_assert!(text.len() <= MOST_BYTES);
+            prop_assert!(text.len() <= MAX_BYTES);
             let document = read(&text);
             prop_assert!(document["Status"].is_string() && document["Data"].is_object());
         }

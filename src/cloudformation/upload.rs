@@ -1,22 +1,22 @@
-//! The answer's way: one PUT to the pre-signed URL, until it is taken or time is up.
+//! The PUT of a response to the `ResponseURL`, until it is accepted or time is up.
 
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 
-use crate::cloudformation::event::ResponseUrl;
+use crate::cloudformation::response_url::ResponseUrl;
 use crate::deadline::Backoff;
 use crate::log;
 use crate::text::chain;
 
 /// How long one PUT may take before another is tried.
-const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why an answer was not delivered.
+/// Why a response was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// S3 said no: final.
-    #[error("{host} refused the answer with HTTP status {status} ({code}): {cause}")]
+    #[error("{host} refused the response with HTTP status {status} ({code}): {cause}")]
     Refused {
         /// The host of the URL.
         host: String,
@@ -52,7 +52,7 @@ pub async fn put(
     let host = url.host().to_owned();
     let mut backoff = Backoff::new();
     loop {
-        let limit = ATTEMPT.min(until.saturating_duration_since(Instant::now()));
+        let limit = ATTEMPT_TIMEOUT.min(until.saturating_duration_since(Instant::now()));
         // A string as the body sends the exact length and no Content-Type, which S3's signature
         // would have to cover.
         let request = client.put(url.expose()).body(document.to_owned()).timeout(limit);
@@ -81,7 +81,7 @@ pub async fn put(
         if !backoff.pause(until).await {
             return Err(Error::Unreachable { host, last });
         }
-        log::warn(&format!("sending the answer to {host}: {last}; trying again"));
+        log::warn(&format!("sending the response to {host}: {last}; trying again"));
     }
 }
 

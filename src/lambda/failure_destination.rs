@@ -1,6 +1,6 @@
-//! The second function: answers for the first one, from Lambda's record of its failure.
+//! The failure destination: responds for the first function, from Lambda's record of its failure.
 //!
-//! It is the target of the first one's `OnFailure` and runs outside the VPC. Record:
+//! It is the target of that function's `OnFailure` and runs outside the VPC. Record:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
 use std::time::{Duration, Instant};
@@ -9,12 +9,13 @@ use lambda_runtime::{Context, Diagnostic};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::cloudformation::event::{Event, ResponseUrl};
+use crate::cloudformation::event::{Event, RequestType};
 use crate::cloudformation::physical_id;
-use crate::cloudformation::response::{MOST_BYTES, Outcome, document};
+use crate::cloudformation::response::{MAX_BYTES, Outcome, document};
+use crate::cloudformation::response_url::ResponseUrl;
 use crate::cloudformation::upload;
 use crate::json::Object;
-use crate::lambda::answer::{NOT_DELIVERED, time_left};
+use crate::lambda::invocation::{NOT_DELIVERED, function_error, time_left};
 use crate::log;
 use crate::redact;
 use crate::text::chain;
@@ -25,20 +26,20 @@ const NOT_OURS: &str = "NotOurs";
 /// What is kept of the time for returning from the function.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// Answers from records.
+/// Responds from records.
 #[derive(Debug, Clone)]
-pub struct Responder {
-    /// For the answer.
+pub struct FailureDestination {
+    /// For the response.
     pub http: reqwest::Client,
     /// The function's region.
     pub region: Option<String>,
 }
 
-impl Responder {
-    /// Sends the answer that the first function could not.
+impl FailureDestination {
+    /// Sends the response that the first function could not.
     ///
     /// # Errors
-    /// The record is not of an event that `CloudFormation` sent, or nobody took the answer.
+    /// The record is not of an event that `CloudFormation` sent, or the response could not be delivered.
     pub async fn handle(
         &self,
         record: Box<RawValue>,
@@ -48,29 +49,25 @@ impl Responder {
         let record = Object::read(record.get());
         let (event, url) = ours(&record, self.region.as_deref()).map_err(|why| {
             log::error(&format!("refused a record: {why}"));
-            error(NOT_OURS, format!("refused: {why}"))
+            function_error(NOT_OURS, format!("refused: {why}"))
         })?;
-        log::info(&format!("answering for the first function: {event}"));
+        log::info(&format!("responding for the first function: {event}"));
         let until = Instant::now() + time_left(&context).saturating_sub(MARGIN);
-        let (answer, forwarded) = match finished(&record, &event) {
+        let (response, forwarded) = match finished(&record, &event) {
             Some(document) => (document, true),
             None => (failure(&record, &event, &context), false),
         };
-        match upload::put(&self.http, &url, &answer, until).await {
+        match upload::put(&self.http, &url, &response, until).await {
             Ok(()) => {
-                log::info(if forwarded { "delivered its document" } else { "answered FAILED" });
+                log::info(if forwarded { "delivered its response" } else { "responded FAILED" });
                 Ok(Value::Null)
             }
             Err(why) => {
-                log::error(&format!("the answer was not delivered: {}", chain(&why)));
-                Err(error(NOT_DELIVERED, answer))
+                log::error(&format!("the response was not delivered: {}", chain(&why)));
+                Err(function_error(NOT_DELIVERED, response))
             }
         }
     }
-}
-
-fn error(error_type: &str, error_message: String) -> Diagnostic {
-    Diagnostic { error_type: error_type.to_owned(), error_message }
 }
 
 /// The event in the record, if it is one of `CloudFormation`'s.
@@ -79,7 +76,7 @@ fn ours(record: &Object, region: Option<&str>) -> Result<(Event, ResponseUrl), &
         return Err("not a record of a failed asynchronous invocation");
     }
     let event = Event::read(record.get("requestPayload").unwrap_or_default());
-    let known = ["Create", "Update", "Delete"].contains(&event.request_type.as_str());
+    let known = !matches!(event.request_type, RequestType::Unknown(_));
     let ids = [&event.stack_id, &event.request_id, &event.logical_resource_id];
     if !known || ids.iter().any(|id| id.is_empty()) {
         return Err("its requestPayload is no event of a custom resource");
@@ -90,7 +87,7 @@ fn ours(record: &Object, region: Option<&str>) -> Result<(Event, ResponseUrl), &
         // Who may send records could use the function as a way out of a closed network.
         Some(Ok(_)) => Err("its ResponseURL does not lead to CloudFormation's own bucket"),
         Some(Err(_)) => Err("its ResponseURL is neither https nor http to a loopback address"),
-        None => Err("it has no ResponseURL: nobody waits for an answer"),
+        None => Err("it has no ResponseURL: nobody waits for a response"),
     }
 }
 
@@ -101,7 +98,7 @@ fn finished(record: &Object, event: &Event) -> Option<String> {
     let document: Value = serde_json::from_str(&text).ok()?;
     let same = |field: &str, id: &str| document[field].as_str() == Some(id);
     let status = document["Status"].as_str()?;
-    let answers = text.len() <= MOST_BYTES
+    let answers = text.len() <= MAX_BYTES
         && ["SUCCESS", "FAILED"].contains(&status)
         && document["PhysicalResourceId"].as_str().is_some_and(|id| !id.is_empty())
         && same("StackId", &event.stack_id)
@@ -112,11 +109,12 @@ fn finished(record: &Object, event: &Event) -> Option<String> {
 
 /// FAILED, with the reason that the record gives.
 fn failure(record: &Object, event: &Event, context: &Context) -> String {
-    let incoming = event.physical_resource_id.clone().filter(|_| event.request_type != "Create");
+    let incoming =
+        event.physical_resource_id.clone().filter(|_| event.request_type != RequestType::Create);
     let physical_id =
         incoming.unwrap_or_else(|| physical_id::create_unknown(&event.logical_resource_id));
     let outcome = Outcome { physical_id, result: Err(reason(record)) };
-    let log = format!("the second function's log stream: {}", context.env_config.log_stream);
+    let log = format!("the failure destination's log stream: {}", context.env_config.log_stream);
     document(event, &outcome, &log)
 }
 
@@ -136,12 +134,12 @@ fn reason(record: &Object) -> String {
         ),
         _ if serde_json::from_str::<Map<String, Value>>(&message).is_ok() => {
             format!(
-                "`{function}` could not deliver its answer ({kind}), and what it left is not an answer \
+                "`{function}` could not deliver its response ({kind}), and what it left is not a response \
              to this request: see the log group /aws/lambda/{function}, and deploy again"
             )
         }
         condition => format!(
-            "`{function}` ended without an answer ({}: {kind}: {message}); what it was changing is \
+            "`{function}` ended without a response ({}: {kind}: {message}); what it was changing is \
              rolled back when its connection closes, unless it was committed already: see the log \
              group /aws/lambda/{function}, and deploy again",
             condition.unwrap_or("no condition"),
@@ -190,7 +188,7 @@ mod tests {
             ("LogicalResourceId", json!(null)),
             ("Status", json!("DONE")),
             ("PhysicalResourceId", json!("")),
-            ("Reason", json!("x".repeat(MOST_BYTES))),
+            ("Reason", json!("x".repeat(MAX_BYTES))),
         ] {
             let mut bad = good.clone();
             bad[field] = value;
@@ -228,9 +226,9 @@ mod tests {
         let reasons = [record(&timeout), throttled, record(&message(&json!({})))]
             .map(|record| reason(&Object::read(&record.to_string())));
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        `postgres-extensions` ended without an answer (RetriesExhausted: Sandbox.Timedout: RequestId: 1 Error: Task timed out after 900.00 seconds); what it was changing is rolled back when its connection closes, unless it was committed already: see the log group /aws/lambda/postgres-extensions, and deploy again
+        `postgres-extensions` ended without a response (RetriesExhausted: Sandbox.Timedout: RequestId: 1 Error: Task timed out after 900.00 seconds); what it was changing is rolled back when its connection closes, unless it was committed already: see the log group /aws/lambda/postgres-extensions, and deploy again
         Lambda could not start `postgres-extensions` in time (throttled: EventAgeExceeded), and nothing was changed: raise its concurrency, or the account's, and deploy again
-        `postgres-extensions` could not deliver its answer (NotDelivered), and what it left is not an answer to this request: see the log group /aws/lambda/postgres-extensions, and deploy again
+        `postgres-extensions` could not deliver its response (NotDelivered), and what it left is not a response to this request: see the log group /aws/lambda/postgres-extensions, and deploy again
         ");
     }
 }

@@ -1,5 +1,7 @@
 //! One invocation: every phase in turn, one response.
 
-pub mod answer;
+pub mod create_or_update;
+pub mod delete;
 pub mod failure_destination;
 pub mod handler;
+pub mod invocation;

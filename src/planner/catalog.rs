@@ -1,26 +1,22 @@
-//! What the database holds and what its server offers, read before anything is decided.
+//! What a database holds and what its server offers: read before anything is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
 
-use crate::planner::quote::{Identifier, Literal};
-use crate::planner::removal::ownership::{Claim, Home};
-use crate::planner::untrusted::Ground;
+use crate::planner::removal::dependents::Dependents;
+use crate::planner::removal::ownership::{Claim, ClaimTable};
+use crate::planner::untrusted::Untrusted;
 
 /// The state of one database and of the server it is on.
-///
-/// Where a glance was enough, these are known: the database, the server's version, and the names and
-/// versions of what is installed. The rest is empty then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of the server, not states of ours")]
-pub struct Observed {
+pub struct Catalog {
     /// The database's name.
     pub database: String,
     /// `15.8`, or `15.8 (Debian 15.8-1)`.
     pub server_version: String,
-    /// The role we are.
+    /// The role of the session.
     pub role: String,
     /// Whether it is a superuser.
     pub superuser: bool,
@@ -36,8 +32,8 @@ pub struct Observed {
     pub rds_extensions: Option<String>,
     /// `rds.allowed_extensions`: what the parameter group lets through.
     pub rds_allowed_extensions: Option<String>,
-    /// `rds.allowed_delegated_extensions`: what a member of `rds_extension` may create, if we are
-    /// one.
+    /// `rds.allowed_delegated_extensions`: what a member of `rds_extension` may create, if the role
+    /// is one.
     #[serde(default)]
     pub rds_delegated_extensions: Option<String>,
     /// `extwlist.extensions` and `supautils.privileged_extensions`: what the server runs statements
@@ -47,30 +43,29 @@ pub struct Observed {
     /// `cron.database_name`: the one database that takes `pg_cron`; `None` where the role may not see
     /// it.
     pub cron_database: Option<String>,
-    /// Of `public`, the schemas asked for and those that extensions prescribe, which exist, and
-    /// whether we may create in them.
-    pub schemas: BTreeMap<String, bool>,
     /// The extensions installed.
     pub installed: Vec<Installed>,
     /// The extensions offered, with their default versions.
     pub available: BTreeMap<String, Option<String>>,
-    /// Every version of those that something may have to be done for, and of whatever anything
-    /// requires. `None` where nothing had to be looked up, or it is known from another database.
-    pub offered: Option<Vec<Offered>>,
-    /// From the installed version of those that may have to be updated to every known one.
-    pub paths: Vec<UpdatePath>,
-    /// The schema where the claims are; `None` where there is no such schema.
+    /// Whether the schema of the claims is there, which may be anybody's.
     #[serde(default)]
-    pub home: Option<Home>,
-    /// The claims of all resources: from a second look, where there are any.
+    pub has_claim_schema: bool,
+    /// What the server offers of the extensions that something may have to be done for; `None` where
+    /// there are none.
+    #[serde(default)]
+    pub offers: Option<Offers>,
+    /// What others have put where extension scripts search: read together with the offers.
+    #[serde(default)]
+    pub untrusted: Untrusted,
+    /// Where the claims are; `None` where the schema is not there.
+    #[serde(default)]
+    pub claim_table: Option<ClaimTable>,
+    /// The claims of all resources.
     #[serde(default)]
     pub claims: Vec<Claim>,
-    /// What dropping extensions would meet: from a third look, where any shall be.
+    /// What depends on the extensions that shall be dropped.
     #[serde(default)]
-    pub obstacles: Obstacles,
-    /// What others have put where extension scripts search: where any shall be run.
-    #[serde(default)]
-    pub ground: Ground,
+    pub dependents: Dependents,
 }
 
 /// An extension in the database: a row of `pg_extension`.
@@ -84,121 +79,22 @@ pub struct Installed {
     pub schema: String,
     /// Whether `SET SCHEMA` can move it.
     pub relocatable: bool,
-    /// Whether we own it, which an update, a move or a drop needs.
+    /// Whether the role owns it, which an update, a move or a drop needs.
     pub owned: bool,
     /// The extensions that it requires.
     #[serde(default)]
     pub requires: Vec<String>,
 }
 
-/// What stands or falls with the extensions that shall be dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Obstacles {
-    /// What depends on them: the first hundred, and every extension.
-    pub dependents: Vec<Dependent>,
-    /// How many there are.
-    pub total: usize,
-    /// How many depend on each of the extensions.
-    pub counts: BTreeMap<String, usize>,
-    /// Their configuration tables, whose rows are the user's: `pg_extension.extconfig`.
-    pub tables: Vec<ConfigTable>,
-}
-
-/// Something that depends on an extension that shall be dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Dependent {
-    /// The extensions to be dropped that it depends on.
-    pub of: Vec<String>,
-    /// Kind and name: `table column app.shops.place`.
-    pub what: String,
-    /// Its name, if it is an extension.
-    pub extension: Option<String>,
-}
-
-/// A table of an extension's that holds rows of the user's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ConfigTable {
-    /// The extension.
-    pub extension: String,
-    /// The table's schema.
-    pub schema: String,
-    /// The table.
-    pub table: String,
-    /// Which rows are the user's: `pg_extension.extcondition`, empty or a WHERE clause.
-    pub condition: String,
-    /// Whether we may see all of its rows.
-    pub readable: bool,
-    /// Whether we may keep others from writing to it.
-    #[serde(default)]
-    pub lockable: bool,
-    /// The transaction that made the table a member of the extension.
-    #[serde(default)]
-    pub member_since: Option<String>,
-    /// Whether there are any such rows; known after a fourth look.
-    #[serde(default)]
-    pub has_rows: bool,
-}
-
-impl Obstacles {
-    /// Asks for every table that we can see whether it has rows of the user's: an array of
-    /// booleans. `None` where there is no such table.
-    ///
-    /// The conditions are the extensions' own SQL, as `pg_dump` takes it. Rows are the extension's own
-    /// where its script inserted them as a resource created it: one transaction wrote the claim, the
-    /// rows, and that the table is a member. Without that claim they count as the user's, as after a
-    /// restore, which may be one transaction too.
-    pub fn rows_query(&self, claims: &[Claim]) -> Option<String> {
-        let tables = self.tables.iter().filter(|table| table.readable);
-        let exist: Vec<_> = tables
-            .map(|config| {
-                let ConfigTable { extension, schema, table, condition, member_since, .. } = config;
-                let (schema, table) = (Identifier(schema), Identifier(table));
-                let by_claimant = |created: &&String| {
-                    claims.iter().any(|claim| {
-                        claim.extension == *extension
-                            && claim.written == **created
-                            && !claim.void
-                            && !claim.restored
-                    })
-                };
-                let own = member_since
-                    .iter()
-                    .find(by_claimant)
-                    .map_or_else(String::new, |own| format!("WHERE written <> {}", Literal(own)));
-                format!(
-                    "EXISTS (SELECT FROM (SELECT {table}.xmin::text AS written \
-                     FROM ONLY {schema}.{table}\n{condition}\n) AS rows {own})"
-                )
-            })
-            .collect();
-        (!exist.is_empty()).then(|| format!("SELECT jsonb_build_array({})::text", exist.join(", ")))
-    }
-
-    /// Keeps others from writing to those tables until the end: what they have not committed yet is
-    /// not seen, and would be lost. `None` where there is no such table.
-    pub fn rows_lock(&self) -> Option<String> {
-        let tables = self.tables.iter().filter(|table| table.readable && table.lockable);
-        let names: Vec<_> = tables
-            .map(|ConfigTable { schema, table, .. }| {
-                format!("ONLY {}.{}", Identifier(schema), Identifier(table))
-            })
-            .collect();
-        (!names.is_empty()).then(|| format!("LOCK TABLE {} IN SHARE MODE", names.join(", ")))
-    }
-
-    /// Takes the answer to [`Self::rows_query`].
-    pub fn has_rows(&mut self, has_rows: &[bool]) {
-        let tables = self.tables.iter_mut().filter(|table| table.readable);
-        for (table, has_rows) in tables.zip(has_rows) {
-            table.has_rows = *has_rows;
-        }
-    }
-}
-
-impl Display for ConfigTable {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "{}.{}", self.schema, self.table)
-    }
+/// What the server offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Offers {
+    /// Every version of the extensions asked about, and of whatever any extension requires.
+    pub versions: Vec<Offered>,
+    /// From the installed version of the extensions asked about to every known one.
+    pub paths: Vec<UpdatePath>,
+    /// The schemas of the database, and whether the role may create in them.
+    pub schemas: BTreeMap<String, bool>,
 }
 
 /// A version that can be created: a row of `pg_available_extension_versions`.
@@ -212,8 +108,6 @@ pub struct Offered {
     pub superuser: bool,
     /// Whether CREATE on the database is enough.
     pub trusted: bool,
-    /// Whether `SET SCHEMA` can move it.
-    pub relocatable: bool,
     /// The schema it prescribes.
     pub schema: Option<String>,
     /// The extensions it requires.
@@ -231,7 +125,7 @@ pub struct UpdatePath {
     pub reachable: bool,
 }
 
-impl Observed {
+impl Catalog {
     /// The server's version as a person says it: `15.8`.
     pub fn short_version(&self) -> &str {
         self.server_version.split_whitespace().next().unwrap_or_default()
@@ -271,25 +165,47 @@ impl Observed {
 
     /// The versions offered of one extension.
     pub fn offered<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Offered> {
-        self.offered.iter().flatten().filter(move |offered| offered.name == name)
+        let versions = self.offers.iter().flat_map(|offers| &offers.versions);
+        versions.filter(move |offered| offered.name == name)
     }
 
-    /// Takes what was `known` where nothing was looked up, and adds what was to `offers`.
-    pub fn share_offers(&mut self, known: Vec<Offered>, offers: &mut Vec<Offered>) {
-        let Some(offered) = &self.offered else {
-            self.offered = (!known.is_empty()).then_some(known);
-            return;
-        };
-        let is_new = |name: &str| offers.iter().all(|offer| offer.name != name);
-        let new: Vec<Offered> =
-            offered.iter().filter(|offer| is_new(&offer.name)).cloned().collect();
-        offers.extend(new);
-    }
-
-    /// The versions that the installed one of an extension can be compared with: `(version,
-    /// reachable)`.
-    pub fn targets<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, bool)> {
-        let paths = self.paths.iter().filter(move |path| path.name == name);
+    /// The versions that update paths are known to, or known to be missing to, from the installed
+    /// one: `(version, reachable)`.
+    pub fn update_targets<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, bool)> {
+        let paths = self.offers.iter().flat_map(|offers| &offers.paths);
+        let paths = paths.filter(move |path| path.name == name);
         paths.map(|path| (path.target.as_str(), path.reachable))
     }
+
+    /// Whether the role may create in a schema; `None` where there is no such schema.
+    pub fn may_create_in(&self, schema: &str) -> Option<bool> {
+        self.offers.as_ref()?.schemas.get(schema).copied()
+    }
+
+    /// Whether the server lets the role do with an extension more than the catalog says of its
+    /// rights: it is a superuser or a cloud's stand-in for one, or the server runs the extension's
+    /// statements as a superuser.
+    pub fn is_decided_by_server(&self, name: &str) -> bool {
+        let delegated = self.rds_delegated_extensions.as_deref().unwrap_or_default();
+        self.superuser
+            || self.delegated
+            || lists(&self.privileged_extensions, name)
+            || lists(delegated, name)
+            || lists(delegated, "*")
+    }
+
+    /// Whether it may let the role change or drop what others own.
+    pub fn is_ownership_decided_by_server(&self, name: &str) -> bool {
+        self.is_decided_by_server(name) || self.rds_delegated_extensions.is_some()
+    }
+}
+
+/// The words of a setting that is a list.
+pub(super) fn words(setting: &str) -> impl Iterator<Item = &str> {
+    setting.split(',').map(|word| word.trim().trim_matches('"'))
+}
+
+/// Whether a setting that is a list has this word.
+pub(super) fn lists(setting: &str, word: &str) -> bool {
+    words(setting).any(|other| other == word)
 }

@@ -1,14 +1,16 @@
 //! What must change: pure. No IO, no clock, no client, nothing asynchronous.
 
 pub mod catalog;
-pub mod family;
+pub mod desired;
+pub mod entries;
 pub mod plan;
-pub mod privileges;
-pub mod problem;
-pub mod quote;
+mod privileges;
+mod refusal;
 pub mod removal;
+pub mod scripts;
+pub mod statement;
 pub mod step;
 pub mod untrusted;
 pub mod verify;
-pub mod version;
+mod version;
 pub mod version_order;

@@ -1,7 +1,7 @@
-//! What the role, or the server's settings, would not let through.
+//! What the role, or the server's settings, would certainly not let through.
 
-use crate::planner::catalog::{Installed, Observed, Offered};
-use crate::planner::problem::Problem;
+use crate::planner::catalog::{Catalog, Installed, Offered, lists, words};
+use crate::problem::Problem;
 use crate::text::listed;
 
 /// Extensions that need a library loaded when the server starts, or their `CREATE EXTENSION` fails.
@@ -9,113 +9,104 @@ use crate::text::listed;
 const PRELOADED: [&str; 6] =
     ["pg_cron", "pg_tle", "pg_transport", "pgaudit", "pglogical", "plrust"];
 
-impl Problem {
-    /// What the role may not do. Of an update by a member of `rds_extension` the server decides.
-    pub(crate) fn of_privileges(
-        version: &Offered,
-        subject: &str,
-        observed: &Observed,
-    ) -> Option<Self> {
-        let name = &version.name;
-        if observed.is_decided_by_server(name) || !version.superuser {
+/// Why the role may not create or update to this version. Of an update by a member of
+/// `rds_extension` the server decides. `subject` names the extension, and what requires it.
+pub(super) fn to_create(version: &Offered, subject: &str, catalog: &Catalog) -> Option<Problem> {
+    let name = &version.name;
+    if catalog.is_decided_by_server(name) || !version.superuser {
+        return None;
+    }
+    let (role, database) = (&catalog.role, &catalog.database);
+    if let Some(delegated) = &catalog.rds_delegated_extensions {
+        if catalog.installed(name).is_some() {
             return None;
         }
-        let (role, subject) = (observed.role.clone(), subject.to_owned());
-        if let Some(delegated) = &observed.rds_delegated_extensions {
-            if observed.installed(name).is_some() {
-                return None;
-            }
-            if !version.trusted {
-                let delegated = listed(words(delegated));
-                return Some(Self::NotDelegated { subject, delegated, role });
-            }
-        }
         if !version.trusted {
-            let rds = observed.rds_extensions.is_some();
-            let remedy = if rds { " or of a member of `rds_superuser`" } else { "" };
-            let version = version.version.clone();
-            return Some(Self::NeedsSuperuser { subject, version, role, remedy });
+            return Some(Problem::new(format!(
+                "{subject}: This extension is not specified in \"rds.allowed_delegated_extensions\" \
+                 (it has: {}), which says what role `{role}`, a member of `rds_extension`, may \
+                 create: add it there, or use a secret of a member of `rds_superuser`",
+                listed(words(delegated))
+            )));
         }
-        let database = observed.database.clone();
-        (!observed.may_create).then_some(Self::MayNotCreate { subject, role, database })
     }
-
-    /// An extension that the role certainly may not update, move or drop.
-    pub(crate) fn of_ownership(installed: &Installed, observed: &Observed) -> Option<Self> {
-        (!installed.owned && !observed.is_ownership_decided_by_server(&installed.name))
-            .then(|| Self::NotOwner { name: installed.name.clone(), role: observed.role.clone() })
+    if !version.trusted {
+        let rds = catalog.rds_extensions.is_some();
+        let remedy = if rds { " or of a member of `rds_superuser`" } else { "" };
+        return Some(Problem::new(format!(
+            "{subject} {} may be installed by a superuser only (it is not trusted), and role `{role}` \
+             is none: use a secret of one{remedy}",
+            version.version
+        )));
     }
-
-    /// What the server's settings would not let through.
-    pub(crate) fn of_parameter_group(name: &str, subject: &str, observed: &Observed) -> Vec<Self> {
-        let mut problems = Vec::new();
-        let subject = || subject.to_owned();
-        if let Some(loaded) = &observed.libraries
-            && PRELOADED.contains(&name)
-            && !words(loaded).any(|path| library(path) == name)
-        {
-            problems.push(Self::NotPreloaded {
-                subject: subject(),
-                libraries: listed(words(loaded)),
-                remedy: if observed.rds_extensions.is_some() {
-                    "on RDS: add it in the parameter group and reboot the instance first"
-                } else {
-                    "add it there and restart the server first"
-                },
-            });
-        }
-        if let Some(cron_database) = &observed.cron_database
-            && name == "pg_cron"
-            && *cron_database != observed.database
-        {
-            problems.push(Self::CronDatabase {
-                cron_database: cron_database.clone(),
-                database: observed.database.clone(),
-            });
-        }
-        if let Some(allowed) = &observed.rds_allowed_extensions
-            && !allowed.trim().is_empty()
-            && !lists(allowed, name)
-            && !lists(allowed, "*")
-        {
-            problems.push(Self::NotAllowed { subject: subject(), allowed: listed(words(allowed)) });
-        }
-        if let Some(supported) = &observed.rds_extensions
-            && !supported.is_empty()
-            && !lists(supported, name)
-        {
-            problems.push(Self::NotSupported { subject: subject() });
-        }
-        problems
-    }
+    (!catalog.may_create).then(|| {
+        Problem::new(format!(
+            "{subject}: role `{role}` may not create extensions here: GRANT CREATE ON DATABASE \
+             `{database}` TO `{role}`"
+        ))
+    })
 }
 
-impl Observed {
-    /// Whether the server lets the role do with an extension more than the catalog says of its
-    /// rights: it is a superuser or a cloud's stand-in for one, or the server runs the extension's
-    /// statements as a superuser.
-    pub(crate) fn is_decided_by_server(&self, name: &str) -> bool {
-        let delegated = self.rds_delegated_extensions.as_deref().unwrap_or_default();
-        self.superuser
-            || self.delegated
-            || lists(&self.privileged_extensions, name)
-            || lists(delegated, name)
-            || lists(delegated, "*")
-    }
-
-    /// Whether it may let the role change or drop what others own.
-    pub(crate) fn is_ownership_decided_by_server(&self, name: &str) -> bool {
-        self.is_decided_by_server(name) || self.rds_delegated_extensions.is_some()
-    }
+/// Why the role may not update, move or drop an extension.
+pub(super) fn to_change(installed: &Installed, catalog: &Catalog) -> Option<Problem> {
+    let (Installed { name, owned, .. }, role) = (installed, &catalog.role);
+    (!owned && !catalog.is_ownership_decided_by_server(name)).then(|| {
+        Problem::new(format!(
+            "`{name}` is installed and not owned by role `{role}`, which therefore cannot change or \
+             drop it: use a secret of its owner"
+        ))
+    })
 }
 
-/// The words of a setting that is a list.
-fn words(setting: &str) -> impl Iterator<Item = &str> {
-    setting.split(',').map(|word| word.trim().trim_matches('"'))
-}
-
-fn lists(setting: &str, word: &str) -> bool {
-    words(setting).any(|other| other == word)
+/// What the server's settings would not let through.
+pub(super) fn settings(name: &str, subject: &str, catalog: &Catalog) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |sentence: String| problems.push(Problem::new(sentence));
+    if let Some(loaded) = &catalog.libraries
+        && PRELOADED.contains(&name)
+        && !words(loaded).any(|path| library(path) == name)
+    {
+        let remedy = if catalog.rds_extensions.is_some() {
+            "on RDS: add it in the parameter group and reboot the instance first"
+        } else {
+            "add it there and restart the server first"
+        };
+        problem(format!(
+            "{subject} needs its library in `shared_preload_libraries` (it has: {}): {remedy}",
+            listed(words(loaded))
+        ));
+    }
+    if let Some(cron_database) = &catalog.cron_database
+        && name == "pg_cron"
+        && *cron_database != catalog.database
+    {
+        problem(format!(
+            "`pg_cron` can only be installed in database `{cron_database}` (`cron.database_name`), \
+             not in `{}`: set `Databases`, or the parameter",
+            catalog.database
+        ));
+    }
+    if let Some(allowed) = &catalog.rds_allowed_extensions
+        && !allowed.trim().is_empty()
+        && !lists(allowed, name)
+        && !lists(allowed, "*")
+    {
+        problem(format!(
+            "{subject}: This extension is not specified in \"rds.allowed_extensions\" (it has: {}): \
+             add it in the parameter group",
+            listed(words(allowed))
+        ));
+    }
+    if let Some(supported) = &catalog.rds_extensions
+        && !supported.is_empty()
+        && !lists(supported, name)
+    {
+        problem(format!(
+            "{subject} is not in \"rds.extensions\", the list of what this engine version supports: \
+             upgrade the engine, or leave it out"
+        ));
+    }
+    problems
 }
 
 /// The name of a library, without its folder (`$libdir/`) and its ending.

@@ -1,108 +1,139 @@
-//! What others have put where extension scripts search: pure.
+//! What others have put where extension scripts search.
 //!
 //! A script runs with the rights of the role, or of a superuser. Some read the configured
 //! `search_path` and use it, as PostGIS's topology and geocoder do, and an operator whose operand types
 //! fit better than those of `pg_catalog`'s is taken from any schema that is searched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::planner::problem::Problem;
-use crate::planner::step::Kept;
+use crate::problem::Problem;
 
 /// The query returns no more characters of a setting: one that long was cut.
-const MOST_OF_A_PATH: usize = 65_536;
+const MAX_SEARCH_PATH: usize = 65_536;
 
-/// What is configured and what others own where the planned scripts search.
+/// What is configured, and what roles that are not trusted own: neither superusers nor the role itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Ground {
-    /// The superusers, and the role where it is itself.
+pub struct Untrusted {
+    /// The superusers, and the role where it is itself: everybody else is not trusted.
     #[serde(default)]
     pub trusted: Vec<String>,
     /// Every setting of `search_path` that a script may read.
-    pub paths: Vec<Path>,
-    /// Operators on built-in types, named like `pg_catalog`'s, of neither a superuser nor the role.
-    pub operators: Planted,
-    /// Functions with arguments of built-in types, in the same way.
-    pub functions: Planted,
-    /// Of the schemas that new extensions prescribe, those that belong to neither a superuser nor the
-    /// role, or hold tables of such an owner, with the owner.
+    pub search_paths: Vec<SearchPath>,
+    /// The schemas that those settings name.
     #[serde(default)]
-    pub prescribed: BTreeMap<String, String>,
-    /// Of the extensions that shall be moved, those whose objects the role does not own, with the
-    /// owner.
-    pub foreign: BTreeMap<String, String>,
+    pub searched: Vec<String>,
+    /// Operators on built-in types, named like `pg_catalog`'s, by schema.
+    #[serde(default)]
+    pub operators: BTreeMap<String, UntrustedObjects>,
+    /// Functions with arguments of built-in types, in the same way.
+    #[serde(default)]
+    pub functions: BTreeMap<String, UntrustedObjects>,
+    /// The schemas that are not trusted, or hold a table that is not, with the owner.
+    #[serde(default)]
+    pub schemas: BTreeMap<String, String>,
+    /// The extensions that have an object that the role does not own, with its owner.
+    #[serde(default)]
+    pub members: BTreeMap<String, String>,
 }
 
 /// A setting of `search_path`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Path {
+pub struct SearchPath {
     /// Its value.
     pub path: String,
     /// What takes it back: `ALTER DATABASE app RESET search_path`. `None` where the server has it so.
     pub reset: Option<String>,
 }
 
-/// Objects of others.
+/// Objects of one schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Planted {
+pub struct UntrustedObjects {
     /// How many there are.
     pub count: usize,
-    /// The first few.
-    pub some: Vec<Object>,
+    /// The first few, with their owners: `` `public.lower(text)` of `mallory` ``.
+    pub some: Vec<String>,
 }
 
-/// An object of somebody's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Object {
-    /// Schema, name and types: `public.=(character varying,character varying)`.
-    pub name: String,
-    /// The role that owns it, or its function.
-    pub owner: String,
-}
-
-impl Ground {
-    /// Why no script is run with the rights of this role, or of a superuser.
-    pub(crate) fn problems(&self, role: &str) -> Vec<Problem> {
-        let paths = self.paths.iter().filter_map(|Path { path, reset }| {
-            let fault = fault(path)?.to_owned();
-            Some(Problem::PreparedPath { path: shown(path), fault, reset: reset.clone() })
+impl Untrusted {
+    /// Why scripts that search these schemas are not run, and create objects in those that are
+    /// `prescribed`, with the rights of this role or of a superuser.
+    pub fn problems(
+        &self,
+        searched: &BTreeSet<&str>,
+        prescribed: &BTreeSet<&str>,
+        role: &str,
+    ) -> Vec<Problem> {
+        let paths = self.search_paths.iter().filter_map(|SearchPath { path, reset }| {
+            Some(unsafe_search_path(path, fault(path)?, reset.as_deref()))
         });
-        let operators = (self.operators.count > 0).then(|| Problem::PreparedOperators {
-            operators: self.operators.listed(),
-            role: role.to_owned(),
+        let operators = self.listed(&self.operators, searched).map(|operators| {
+            Problem::new(format!(
+                "no extension script is run: scripts may take these operators for those of \
+                 `pg_catalog`, and run what belongs to neither a superuser nor role `{role}`: \
+                 {operators}; DROP OPERATOR, or read their functions and give both to a superuser"
+            ))
         });
-        let schemas = self.prescribed.iter().map(|(schema, owner)| Problem::PreparedSchema {
-            schema: schema.clone(),
-            owner: owner.clone(),
+        let schemas =
+            self.schemas.iter().filter(|(schema, _)| prescribed.contains(schema.as_str()));
+        let schemas = schemas.map(|(schema, owner)| {
+            Problem::new(format!(
+                "no extension script is run: the extension prescribes schema `{schema}`, which \
+                 belongs to role `{owner}` or has tables of that role in it, and scripts go on with \
+                 what they find there: drop it, or give it and its tables to a superuser after a look \
+                 at their triggers"
+            ))
         });
         paths.chain(operators).chain(schemas).collect()
     }
 
-    /// What a script may run by mistake, and what users have for good reasons too.
-    pub(crate) fn warning(&self) -> Option<Kept> {
-        (self.functions.count > 0).then(|| Kept::Shadowed { functions: self.functions.listed() })
+    /// A warning of what a script may run by mistake, and what users have for good reasons too.
+    pub(super) fn warning(&self, searched: &BTreeSet<&str>) -> Option<String> {
+        let functions = self.listed(&self.functions, searched)?;
+        Some(format!(
+            "warning: extension scripts may take functions for those of pg_catalog: {functions}"
+        ))
+    }
+
+    /// The first few of the objects in the schemas that are searched, and how many more there are.
+    fn listed(
+        &self,
+        objects: &BTreeMap<String, UntrustedObjects>,
+        searched: &BTreeSet<&str>,
+    ) -> Option<String> {
+        const MAX_LISTED: usize = 5;
+        let found = objects.iter().filter(|(schema, _)| {
+            searched.contains(schema.as_str()) || self.searched.contains(schema)
+        });
+        let found: Vec<&UntrustedObjects> = found.map(|(_, objects)| objects).collect();
+        let some = found.iter().flat_map(|objects| &objects.some).take(MAX_LISTED);
+        let some: Vec<&str> = some.map(String::as_str).collect();
+        let count: usize = found.iter().map(|objects| objects.count).sum();
+        let more = match count.saturating_sub(some.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (count > 0).then(|| some.join(", ") + &more)
     }
 }
 
-impl Planted {
-    /// `` `public.lower(text)` of `mallory` and 3 more ``.
-    fn listed(&self) -> String {
-        let some: Vec<_> = self
-            .some
-            .iter()
-            .map(|Object { name, owner }| format!("`{name}` of `{owner}`"))
-            .collect();
-        let more = self.count.saturating_sub(some.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        some.join(", ") + &more
-    }
+fn unsafe_search_path(path: &str, fault: &str, reset: Option<&str>) -> Problem {
+    let remedy = reset.map_or_else(
+        || "set it in the server's configuration".to_owned(),
+        |reset| format!("as its owner or as a superuser, run `{reset}`, or set it"),
+    );
+    Problem::new(format!(
+        "no extension script is run: `search_path` is set to `{}`, which {fault}, and scripts that \
+         read this setting would run what is in there; {remedy} to plain names, `pg_catalog` first or \
+         not at all",
+        shown(path)
+    ))
 }
 
 /// What is wrong with a `search_path` for scripts that read it.
 fn fault(path: &str) -> Option<&'static str> {
-    let names = (path.len() < MOST_OF_A_PATH).then(|| names(path)).flatten();
+    let names = (path.len() < MAX_SEARCH_PATH).then(|| names(path)).flatten();
     match names {
         None => Some("holds more than names"),
         Some(names) if names.iter().position(|name| name == "pg_catalog") > Some(0) => {
@@ -152,10 +183,10 @@ fn name(text: &str) -> Option<(String, &str)> {
 
 /// A setting as far as it is worth showing, without control characters.
 fn shown(path: &str) -> String {
-    const MOST: usize = 120;
+    const MAX_SHOWN: usize = 120;
     let letters = path.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    let mut shown: String = letters.take(MOST).collect();
-    if path.chars().nth(MOST).is_some() {
+    let mut shown: String = letters.take(MAX_SHOWN).collect();
+    if path.chars().nth(MAX_SHOWN).is_some() {
         shown.push_str(" ...");
     }
     shown
@@ -217,7 +248,7 @@ mod tests {
             assert_eq!(names(path), None, "{path}");
             assert_eq!(fault(path), Some("holds more than names"), "{path}");
         }
-        assert!(fault(&"a".repeat(MOST_OF_A_PATH)).is_some(), "it was cut");
+        assert!(fault(&"a".repeat(MAX_SEARCH_PATH)).is_some(), "it was cut");
     }
 
     #[test]
@@ -289,7 +320,7 @@ mod tests {
 
         #[test]
         fn every_list_of_quoted_names_is_names(list in proptest::collection::vec(any::<String>(), 1..5)) {
-            let quoted: Vec<_> = list.iter().map(|it| crate::planner::quote::Identifier(it).to_string()).collect();
+            let quoted: Vec<_> = list.iter().map(|it| crate::planner::statement::Identifier(it).to_string()).collect();
             prop_assert_eq!(names(&quoted.join(" ,\t")), Some(list));
         }
     }

@@ -1,39 +1,52 @@
-//! Which version a wish comes down to.
+//! Which version an entry of the map means: `3.4.3`, `latest`, `any`, `3.4.*`.
 
-use crate::planner::catalog::{Installed, Observed, Offered};
-use crate::planner::problem::Problem;
+use crate::planner::catalog::{Catalog, Installed, Offered};
+use crate::planner::desired::DesiredVersion;
+use crate::planner::refusal;
 use crate::planner::version_order::{matches, rank};
-use crate::request::WantedVersion;
+use crate::problem::Problem;
 
 /// What to do about the version of an installed extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
-    /// Nothing: it has the version wanted.
-    Settled,
+pub(super) enum Target<'a> {
+    /// Nothing: it is as desired.
+    UpToDate,
     /// Update it to this one, which a path reaches.
     Update(&'a str),
     /// The server knows this exact version, and no path leads to it.
     Unreachable(&'a str),
 }
 
-/// The version to create of an extension that is missing: `wanted`, or the default where the map
-/// does not list it.
+/// Whether an installed version is as desired, where this is the server's default version.
+pub(super) fn is_satisfied(
+    desired: &DesiredVersion,
+    installed: &str,
+    default: Option<&str>,
+) -> bool {
+    match desired {
+        DesiredVersion::Any => true,
+        DesiredVersion::Latest => default == Some(installed),
+        DesiredVersion::Exact(version) => version == installed,
+        DesiredVersion::StartsWith(start) => matches(installed, start),
+    }
+}
+
+/// The version to create of an extension that is missing.
 ///
 /// # Errors
 /// The server does not offer such a version.
-pub fn to_create<'a>(
-    wanted: Option<&WantedVersion>,
-    default: Option<&str>,
+pub(super) fn to_create<'a>(
+    desired: &DesiredVersion,
     name: &'a str,
-    observed: &'a Observed,
+    catalog: &'a Catalog,
 ) -> Result<&'a Offered, Problem> {
-    let offered = || observed.offered(name);
+    let offered = || catalog.offered(name);
     let exactly = |version: &str| offered().find(|offered| offered.version == version);
-    let default = default.and_then(exactly);
-    let found = match wanted.unwrap_or(&WantedVersion::Any) {
-        WantedVersion::Any | WantedVersion::Latest => default,
-        WantedVersion::Exact(version) => exactly(version),
-        WantedVersion::StartsWith(start) => {
+    let default = catalog.available.get(name).and_then(Option::as_deref).and_then(exactly);
+    let found = match desired {
+        DesiredVersion::Any | DesiredVersion::Latest => default,
+        DesiredVersion::Exact(version) => exactly(version),
+        DesiredVersion::StartsWith(start) => {
             default.filter(|default| matches(&default.version, start)).or_else(|| {
                 offered()
                     .filter(|offered| matches(&offered.version, start))
@@ -41,64 +54,56 @@ pub fn to_create<'a>(
             })
         }
     };
-    found.ok_or_else(|| {
-        Problem::version_not_offered(name, wanted.unwrap_or(&WantedVersion::Any), observed)
-    })
+    found.ok_or_else(|| refusal::version_not_offered(name, desired, catalog))
 }
 
 /// The version to bring an installed extension to.
 ///
 /// # Errors
 /// The server does not know such a version, or no path leads to any that would do.
-pub fn to_update<'a>(
-    wanted: &'a WantedVersion,
+pub(super) fn to_update<'a>(
+    desired: &'a DesiredVersion,
     installed: &'a Installed,
-    observed: &'a Observed,
+    catalog: &'a Catalog,
 ) -> Result<Target<'a>, Problem> {
     let name = installed.name.as_str();
+    let default = catalog.available.get(name).and_then(Option::as_deref);
+    if is_satisfied(desired, &installed.version, default) {
+        return Ok(Target::UpToDate);
+    }
     let reachable =
-        || observed.targets(name).filter(|(_, reachable)| *reachable).map(|(version, _)| version);
+        || catalog.update_targets(name).filter(|(_, reachable)| *reachable).map(|(it, _)| it);
     let exactly = |version: &'a str| {
-        if version == installed.version {
-            return Ok(Target::Settled);
-        }
         if let Some(found) = reachable().find(|target| *target == version) {
             return Ok(Target::Update(found));
         }
-        let known = observed.targets(name).any(|(target, _)| target == version)
-            || observed.offered(name).any(|offered| offered.version == version);
-        if known {
-            Ok(Target::Unreachable(version))
-        } else {
-            Err(Problem::version_not_offered(name, wanted, observed))
-        }
+        let is_known = catalog.update_targets(name).any(|(target, _)| target == version)
+            || catalog.offered(name).any(|offered| offered.version == version);
+        let not_offered = || refusal::version_not_offered(name, desired, catalog);
+        is_known.then_some(Target::Unreachable(version)).ok_or_else(not_offered)
     };
-    let default = observed.available.get(name).and_then(Option::as_deref);
-    match wanted {
-        WantedVersion::Any => Ok(Target::Settled),
-        WantedVersion::Exact(version) => exactly(version),
-        WantedVersion::Latest => match default.map(exactly) {
+    match desired {
+        DesiredVersion::Any => Ok(Target::UpToDate),
+        DesiredVersion::Exact(version) => exactly(version),
+        DesiredVersion::Latest => match default.map(exactly) {
             Some(Ok(Target::Unreachable(version))) => {
-                Err(Problem::no_update_path(installed, version, false, observed))
+                Err(refusal::no_update_path(installed, version, false, catalog))
             }
             Some(target) => target,
-            None => Err(Problem::version_not_offered(name, wanted, observed)),
+            None => Err(refusal::version_not_offered(name, desired, catalog)),
         },
-        WantedVersion::StartsWith(start) if matches(&installed.version, start) => {
-            Ok(Target::Settled)
-        }
-        WantedVersion::StartsWith(start) => {
+        DesiredVersion::StartsWith(start) => {
             let good = || reachable().filter(|version| matches(version, start));
             let best = good()
                 .find(|version| Some(*version) == default)
                 .or_else(|| good().max_by(|a, b| rank(a, b)));
-            let known = || observed.targets(name).any(|(version, _)| matches(version, start));
+            let is_known = || catalog.update_targets(name).any(|(it, _)| matches(it, start));
             match best {
                 Some(version) => Ok(Target::Update(version)),
-                None if known() => {
-                    Err(Problem::no_update_path(installed, &wanted.to_string(), false, observed))
+                None if is_known() => {
+                    Err(refusal::no_update_path(installed, &desired.to_string(), false, catalog))
                 }
-                None => Err(Problem::version_not_offered(name, wanted, observed)),
+                None => Err(refusal::version_not_offered(name, desired, catalog)),
             }
         }
     }

@@ -1,54 +1,52 @@
-//! The way into the server: TLS, a password, and patience for what passes.
+//! Where connections are opened: TLS, a password, the session's settings.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
+use native_tls::TlsConnector;
 use postgres_native_tls::MakeTlsConnector;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode as Tls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use crate::deadline::{Backoff, Budget};
+use crate::credentials::Password;
+use crate::deadline::{Backoff, Deadline};
 use crate::log;
-use crate::password::Password;
-use crate::postgres::connect_error::{Error, Kind, Passing, SILENT, judged};
-use crate::postgres::retry_limits::{FRESH_GRANT, Patience};
+use crate::postgres::connect_error::{CHECK_NETWORK, Error, Kind, RetryLimits, classify};
 use crate::postgres::target::Target;
-use crate::request::SslMode;
-use crate::tls::Trust;
+use crate::tls::SslMode;
 
-/// How long one attempt to connect may take: Aurora Serverless answers within 15 s of a pause.
-const ATTEMPT: Duration = Duration::from_secs(20);
+/// How long one attempt to connect may take: Aurora Serverless responds within 15 s of a pause.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The shortest time to wait for an answer.
-const LEAST: Duration = Duration::from_secs(1);
+/// The shortest time for one attempt to connect.
+const MIN_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much longer than our budget the server keeps an idle session: what runs out of time is ended
-/// by us first.
-const AFTER_US: Duration = Duration::from_secs(2);
+/// How much longer than the deadline the server keeps an idle session: the function ends it first.
+const SESSION_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 
 /// The most milliseconds that a setting can have.
-const LONGEST: u128 = i32::MAX as u128;
+const MAX_SETTING: u128 = i32::MAX as u128;
 
-/// How long to wait for Terminate to be on its way.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// How long to wait until Terminate is sent.
+const TERMINATE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What every message begins with that names anything, and the first statement on a connection:
+/// What every message that names anything begins with, and the first statement on a connection:
 /// nothing of a user's is found by an unqualified name, whatever the database or the role has set.
 /// Temporary objects come last.
-pub const PIN: &str = "SET search_path = pg_catalog, pg_temp";
+pub const SEARCH_PATH: &str = "SET search_path = pg_catalog, pg_temp";
 
-/// How often to send the session's settings before a timeout of the database's own is told.
-const PIN_ATTEMPTS: u32 = 5;
+/// How often the session's settings are sent before a timeout of the database's own is an error.
+const SETTINGS_ATTEMPTS: u32 = 5;
 
 /// What came of several statements.
 #[derive(Debug, Default)]
 pub struct Output {
     /// The first value of each row.
     pub rows: Vec<String>,
-    /// How many were completed.
+    /// How many statements were completed.
     pub statements: usize,
 }
 
@@ -65,35 +63,31 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and retries while it makes sense and the budget lasts.
+    /// Connects, and retries transient failures within the limits and the deadline.
     ///
     /// # Errors
-    /// A refusal that will not pass, or that did not pass in time.
+    /// A permanent failure, or the last transient one.
     pub async fn open(
         target: &Target,
         database: &str,
         password: &Password,
-        trust: &Trust,
+        tls: TlsConnector,
         is_named: bool,
-        mut patience: Patience,
-        budget: Budget,
-    ) -> Result<Self, crate::Error> {
-        if !is_named {
-            // Whoever owns it holds up nobody.
-            patience.full = Duration::ZERO;
-        }
-        let tls =
-            trust.for_server(&target.host, target.ssl_mode, target.ssl_root_cert.as_deref())?;
+        limits: RetryLimits,
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
+        let limits = if is_named { limits } else { limits.without_waiting_for_connections() };
+        let no_response_limit = limits.of(Kind::NoResponse).unwrap_or(Duration::MAX);
         let config = config(target, database, password);
         let tls = MakeTlsConnector::new(tls);
-        let place = format!("{}:{}", target.host, target.port);
         let started = Instant::now();
         let mut backoff = Backoff::new();
-        let mut heard: Option<Passing> = None;
+        let mut last: Option<Error> = None;
         loop {
-            let limit = ATTEMPT.min(budget.left());
-            let limit = limit.min(patience.silent.saturating_sub(started.elapsed()).max(LEAST));
-            let failure = match tokio::time::timeout(limit, config.connect(tls.clone())).await {
+            let timeout = ATTEMPT_TIMEOUT.min(deadline.left());
+            let remaining = no_response_limit.saturating_sub(started.elapsed());
+            let timeout = timeout.min(remaining.max(MIN_ATTEMPT_TIMEOUT));
+            let error = match tokio::time::timeout(timeout, config.connect(tls.clone())).await {
                 Ok(Ok((client, connection))) => {
                     let major = connection.parameter("server_version").map_or(0, major);
                     let driver = tokio::spawn(async move {
@@ -102,89 +96,81 @@ impl Connection {
                     });
                     return Ok(Self { client, major, is_named, tls, driver });
                 }
-                Ok(Err(error)) => judged(&error, target, database, &place)?,
-                // Cut short by the budget: what was heard before tells more.
-                Err(_) if limit < ATTEMPT && heard.is_some() => heard.take().unwrap_or_default(),
-                Err(_) => Passing {
-                    why: format!("no answer within {} s", limit.as_secs_f32().ceil()),
-                    remedy: SILENT,
-                    kind: Kind::Silent,
+                Ok(Err(error)) => classify(&error, target, database),
+                Err(_) => Error {
+                    kind: Kind::NoResponse,
+                    server: target.address(),
+                    why: format!("no response within {} s", timeout.as_secs_f32().ceil()),
+                    remedy: CHECK_NETWORK.to_owned(),
                 },
             };
-            let until = match failure.kind {
-                Kind::Absent => started + patience.absent,
-                Kind::Silent => started + patience.silent,
-                Kind::Fresh => started + FRESH_GRANT,
-                Kind::Full => started + patience.full,
-                Kind::Busy => budget.work_until(),
-            };
-            if !backoff.pause(until.min(budget.work_until())).await {
-                let Passing { why: last, remedy, kind } = failure;
-                let gone = matches!(kind, Kind::Absent | Kind::Silent);
-                return Err(match kind {
-                    Kind::Full => Error::Full { place, why: last },
-                    _ => Error::GaveUp { place, last, remedy, gone },
-                }
-                .into());
+            // What the deadline cut short says less than what was seen before.
+            let is_cut_short = error.kind == Kind::NoResponse && timeout < ATTEMPT_TIMEOUT;
+            let error = last.take().filter(|_| is_cut_short).unwrap_or(error);
+            let limit = limits.of(error.kind).map(|limit| started + limit);
+            let until = limit.map_or(deadline.work_until(), |it| it.min(deadline.work_until()));
+            if !backoff.pause(until).await {
+                return Err(error);
             }
-            log::warn(&format!("connecting to {place}: {}; trying again", failure.why));
-            heard = Some(failure);
+            log::warn(&format!("connecting to {}: {}; trying again", error.server, error.why));
+            last = Some(error);
         }
     }
 
-    /// The first round trip of a connection: the session's settings, and then `sql` under [`PIN`].
+    /// The first round trip of a connection: the session's settings, and then `sql` under
+    /// [`SEARCH_PATH`].
     ///
-    /// `sql` comes in a message that begins with [`PIN`] itself, so that it never runs without, even
-    /// where the settings fail. A database's owner may have set a timeout that ends them: they are
-    /// tried again a few times.
+    /// `sql` comes in a message that begins with [`SEARCH_PATH`] itself, so that it never runs
+    /// without, even where the settings fail. A database's owner may have set a timeout that ends
+    /// them: they are tried again a few times.
     ///
     /// # Errors
     /// The settings, or a statement, failed; or the connection was lost.
     pub async fn begin(
         &self,
         sql: &str,
-        budget: Budget,
+        deadline: Deadline,
         output: &mut Output,
     ) -> Result<(), tokio_postgres::Error> {
-        let sql = format!("{PIN};\n{sql}");
-        let mut settings = self.settings(budget);
-        let mut tries = 1..PIN_ATTEMPTS;
+        let sql = format!("{SEARCH_PATH};\n{sql}");
+        let mut settings = self.settings(deadline);
+        let mut attempts = 1..SETTINGS_ATTEMPTS;
         loop {
-            let (pinned, (), done) = tokio::join!(
+            let (set, (), done) = tokio::join!(
                 self.client.batch_execute(&settings),
-                self.watch_the_client(),
+                self.check_client_connection(),
                 self.run(&sql, output),
             );
-            match pinned {
+            match set {
                 Err(error)
                     if error.code() == Some(&SqlState::QUERY_CANCELED)
-                        && tries.next().is_some() =>
+                        && attempts.next().is_some() =>
                 {
-                    settings = format!("ROLLBACK; {}", self.settings(budget));
+                    settings = format!("ROLLBACK; {}", self.settings(deadline));
                     *output = Output::default();
                 }
-                pinned => return pinned.and(done),
+                set => return set.and(done),
             }
         }
     }
 
     /// The session's settings, of those that a database's owner may have set in a way that ends it or
-    /// keeps it from its work. Sent by themselves: what comes first is to be done soon.
+    /// keeps it from its work. Sent by themselves: what comes first is done soon.
     ///
-    /// The server ends the session if nobody hears of us any more: then it keeps neither the lock nor
-    /// the session. These are for the session, since a transaction that fails takes its settings back.
-    fn settings(&self, budget: Budget) -> String {
-        let (lock_ms, ms) = budget.timeouts();
-        let lifetime = (budget.left() + AFTER_US).as_millis().min(LONGEST);
+    /// The server ends the session if the function is gone: then it keeps neither the lock nor the
+    /// session. These are for the session, since a transaction that fails takes its settings back.
+    fn settings(&self, deadline: Deadline) -> String {
+        let (lock_ms, ms) = deadline.timeouts();
+        let lifetime = (deadline.left() + SESSION_TIMEOUT_MARGIN).as_millis().min(MAX_SETTING);
         let settings = [
-            (0, PIN.to_owned()),
+            (0, SEARCH_PATH.to_owned()),
             (17, "SET transaction_timeout = 0".to_owned()),
             (0, format!("SET statement_timeout = {ms}")),
             // A little sooner, so that the error says that it was a lock.
             (0, format!("SET lock_timeout = {lock_ms}")),
             (14, format!("SET idle_session_timeout = {lifetime}")),
             (0, format!("SET idle_in_transaction_session_timeout = {lifetime}")),
-            // What the server spells for us, as the default of a column, is compared.
+            // What the server spells, as the default of a column, is compared.
             (0, "SET quote_all_identifiers = off".to_owned()),
         ];
         // Who names a database has its owner's word that it is read-only.
@@ -195,12 +181,12 @@ impl Connection {
         known.map(|(_, setting)| setting).collect::<Vec<_>>().join("; ")
     }
 
-    /// Has the server see that we are gone while it is at work. By itself, and a failure is nobody's:
-    /// not every system can do that.
-    async fn watch_the_client(&self) {
+    /// Has the server notice while it is at work that the function is gone. By itself, and a failure
+    /// is ignored: not every operating system can do that.
+    async fn check_client_connection(&self) {
         if self.major >= 14 {
-            let watch = "SET client_connection_check_interval = '2s'";
-            let _ = self.client.batch_execute(watch).await;
+            let check = "SET client_connection_check_interval = '2s'";
+            let _ = self.client.batch_execute(check).await;
         }
     }
 
@@ -228,13 +214,13 @@ impl Connection {
         let _ = tokio::time::timeout(limit, token.cancel_query(self.tls.clone())).await;
     }
 
-    /// Hangs up; what is not committed is rolled back.
+    /// Disconnects; what is not committed is rolled back.
     pub async fn close(self) {
         let Self { client, driver, .. } = self;
         drop(client);
-        // Terminate is on its way when the task ends; a server that is stuck must not hold us.
+        // Terminate is sent when the task ends; a server that is stuck must not hold the function.
         let abort = driver.abort_handle();
-        if tokio::time::timeout(FAREWELL, driver).await.is_err() {
+        if tokio::time::timeout(TERMINATE_TIMEOUT, driver).await.is_err() {
             abort.abort();
         }
     }
@@ -256,29 +242,8 @@ fn config(target: &Target, database: &str, password: &Password) -> Config {
         .password(password.expose())
         .dbname(database)
         .application_name(env!("CARGO_PKG_NAME"))
-        .connect_timeout(ATTEMPT)
+        .connect_timeout(ATTEMPT_TIMEOUT)
         .channel_binding(target.channel_binding)
         .ssl_mode(if target.ssl_mode == SslMode::Disable { Tls::Disable } else { Tls::Require });
     config
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_servers_major_version() {
-        for (version, number) in [
-            ("14.2", 14),
-            ("16beta1", 16),
-            ("15.8 (Debian 15.8-0+deb12u1)", 15),
-            ("18", 18),
-            ("9.6.24", 9),
-            ("", 0),
-            ("beta", 0),
-            ("99999999999999999999", 0),
-        ] {
-            assert_eq!(major(version), number, "{version}");
-        }
-    }
 }

@@ -1,9 +1,8 @@
-//! The server: connections, sessions, queries.
+//! The server: targets, connections, sessions, queries. It runs SQL and decides nothing.
 
 pub mod connect_error;
 pub mod connection;
-pub mod look;
-pub mod retry_limits;
+pub mod server_message;
 pub mod session;
 pub mod session_error;
 pub mod target;

@@ -1,55 +1,63 @@
-//! The work in one database: a transaction, a lock, one look, one batch.
+//! The statements in one database: a transaction, the lock, the catalog, the changes.
 
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio_postgres::types::{ToSql, Type};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio_postgres::types::Type;
 
-use crate::deadline::Budget;
-use crate::planner::catalog::{Observed, Obstacles, Offered};
-use crate::planner::plan::{self, Plan};
-use crate::planner::removal::ownership::{Claim, Home};
-use crate::planner::untrusted::Ground;
+use crate::deadline::Deadline;
+use crate::planner::catalog::{Catalog, Offers};
+use crate::planner::removal::dependents::Dependents;
+use crate::planner::removal::ownership::{Claim, ClaimTable};
+use crate::planner::step::Step;
+use crate::planner::untrusted::Untrusted;
 use crate::planner::verify::Placed;
-use crate::postgres::connection::{Connection, Output, PIN};
-use crate::postgres::look::{self, Look};
-use crate::postgres::session_error::Error;
-use crate::request::Wanted;
+use crate::postgres::connection::{Connection, Output, SEARCH_PATH};
+use crate::postgres::session_error::{Error, Kind};
 
 /// How the transaction begins: its settings, then the lock.
-const BEGIN: &str = include_str!("sql/lock.sql");
-
-/// What that may take long for.
-const WAITING: &str = "waiting for the lock that requests of this kind share";
+const LOCK: &str = include_str!("sql/lock.sql");
 
 /// Who holds the lock: one text, or none.
-const HOLDER: &str = include_str!("sql/lock_holder.sql");
+const LOCK_HOLDER: &str = include_str!("sql/lock_holder.sql");
 
-/// Gives back what the first look goes without: for the changes, and for the conditions of extensions'
-/// tables, which are an extension's own SQL and may need it.
-const USUAL_MEMORY: &str = "SET LOCAL work_mem TO DEFAULT";
+/// What the database holds: a [`Catalog`].
+const CATALOG: &str = include_str!("sql/catalog.sql");
 
-/// The extensions that are there: one JSON array of [`Placed`].
-const READ_BACK: &str = include_str!("sql/installed.sql");
+/// What the server offers of extensions, by a JSON array of their names: [`Offers`].
+const OFFERS: &str = include_str!("sql/offers.sql");
 
-/// The claims of all resources, where there is such a table.
-const CLAIMS: &str = include_str!("sql/claims.sql");
-
-/// What depends on extensions; takes their names as a JSON array.
-pub const DEPENDENTS: &str = include_str!("sql/dependents.sql");
-
-/// What others have put where extension scripts search.
+/// What others have put where extension scripts search, by a JSON array of trusted roles: an
+/// [`Untrusted`].
 const UNTRUSTED: &str = include_str!("sql/untrusted.sql");
 
-/// A timeout of ours comes when less than this is left.
-const NEARLY: Duration = Duration::from_millis(500);
+/// Where the claims are: a [`ClaimTable`], or none.
+const CLAIM_TABLE: &str = include_str!("sql/claim_table.sql");
+
+/// The claims of all resources: an array of [`Claim`].
+const CLAIMS: &str = include_str!("sql/claims.sql");
+
+/// What depends on extensions, by a JSON array of their names: [`Dependents`].
+pub const DEPENDENTS: &str = include_str!("sql/dependents.sql");
+
+/// The extensions that are installed: an array of [`Placed`].
+const INSTALLED: &str = include_str!("sql/installed.sql");
+
+const WAITING_FOR_LOCK: &str = "waiting for the lock that requests of this kind share";
+
+const READING: &str = "reading the catalog";
+
+/// A timeout of the function's own comes when less than this is left of the deadline.
+const DEADLINE_TOLERANCE: Duration = Duration::from_millis(500);
 
 /// A connection to one database, and its transaction.
 pub struct Session {
     connection: Connection,
     database: String,
+    deadline: Deadline,
 }
 
 /// Name and version of every extension, sorted by name.
@@ -57,235 +65,196 @@ pub type Extensions = Vec<(String, String)>;
 
 impl Session {
     /// Makes a session of an open connection.
-    pub fn new(connection: Connection, database: String) -> Self {
-        Self { connection, database }
+    pub fn new(connection: Connection, database: String, deadline: Deadline) -> Self {
+        Self { connection, database, deadline }
     }
 
-    /// Begins the transaction, takes the lock and looks, in one flight; where there are claims, in
-    /// one more, and where extensions shall be dropped, in up to two more.
-    ///
-    /// `offers` is what is known from other databases of the server, and gets what is new: the
-    /// server takes longer for this than for all the rest, and has one list for all its databases
-    /// (where it has not, the look reads it again).
+    /// Begins the transaction, takes the lock and reads what the database holds, in one round trip.
     ///
     /// # Errors
-    /// The lock is not to be had in time, or the server fails.
-    pub async fn observe(
-        &self,
-        wanted: &Wanted,
-        offers: &Mutex<Vec<Offered>>,
-        budget: Budget,
-    ) -> Result<Observed, Error> {
-        let known = offers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut observed = self.seen(wanted, &known, budget).await?;
-        observed.share_offers(known, &mut offers.lock().unwrap_or_else(PoisonError::into_inner));
-        let doomed = plan::doomed(wanted, &observed);
-        if !doomed.is_empty() {
-            let obstacles = self.obstacles(&doomed, &observed.claims, budget).await?;
-            observed.obstacles = obstacles;
-        }
-        if let Some(question) = plan::ground_question(wanted, &observed) {
-            observed.ground = self.ground(&question, budget).await?;
-        }
-        Ok(observed)
-    }
-
-    /// What others have put where extension scripts search.
-    async fn ground(&self, question: &Value, budget: Budget) -> Result<Ground, Error> {
-        let text = self.look(UNTRUSTED, &[(&question.to_string(), Type::TEXT)], budget).await?;
-        self.parsed(&text)
-    }
-
-    /// Begins, and looks; where there are claims, at them too.
-    async fn seen(
-        &self,
-        wanted: &Wanted,
-        known: &[Offered],
-        budget: Budget,
-    ) -> Result<Observed, Error> {
-        let question = Look::new(wanted, known);
+    /// The lock is not free in time, or the server fails.
+    pub async fn begin(&self) -> Result<Catalog, Error> {
         let mut output = Output::default();
-        let look = async {
-            let glance = format!("{BEGIN}{}", question.glance());
-            match self.connection.begin(&glance, budget, &mut output).await {
-                Err(error) if look::is_out_of_reach(&error) => {
-                    output = Output::default();
-                    let whole = format!("ROLLBACK;\n{PIN};\n{BEGIN}{}", question.whole());
-                    self.connection.run(&whole, &mut output).await
-                }
-                done => done,
-            }
-        };
-        let looked =
-            self.bounded(look, budget, &format!("{WAITING}, or reading the catalog")).await;
-        match looked {
+        let sql = format!("{LOCK}{CATALOG}");
+        let begin = self.connection.begin(&sql, self.deadline, &mut output);
+        match self.bounded(begin, READING).await {
             // The first row is the lock's.
-            Err(Error::TimedOut { database, why, .. }) if output.rows.is_empty() => {
-                let holder = self.holder(budget).await;
-                let why = holder.map_or(why.clone(), |holder| format!("{holder}; {why}"));
-                return Err(Error::TimedOut { doing: WAITING.to_owned(), database, why });
+            Err(error) if error.kind == Kind::TimedOut && output.rows.is_empty() => {
+                let holder = self.lock_holder().await;
+                let why =
+                    holder.map_or_else(|| error.why.clone(), |it| format!("{it}; {}", error.why));
+                Err(Error { doing: WAITING_FOR_LOCK.to_owned(), why, ..error })
             }
-            Err(Error::TimedOut { database, why, .. }) => {
-                let doing = "reading the catalog".to_owned();
-                return Err(Error::TimedOut { doing, database, why });
+            Err(error) if error.kind == Kind::NoResponse && output.rows.is_empty() => {
+                Err(Error { doing: format!("{WAITING_FOR_LOCK}, or {READING}"), ..error })
             }
-            looked => looked?,
+            result => {
+                result?;
+                self.parse(&output.rows.pop().unwrap_or_default())
+            }
         }
-        let text = output.rows.pop().unwrap_or_default();
-        let mut observed = look::seen(&text).map_err(|error| self.unreadable(&error))?;
-        if observed.home.as_ref().is_some_and(Home::has_claims) {
-            let text = self.look(CLAIMS, &[], budget).await?;
-            observed.claims = self.parsed(&text)?;
-        }
-        Ok(observed)
     }
 
     /// Who holds the lock, and what to do about it, as far as the server tells soon.
-    async fn holder(&self, budget: Budget) -> Option<String> {
+    async fn lock_holder(&self) -> Option<String> {
         let mut output = Output::default();
-        let question = format!("ROLLBACK;\n{PIN};\n{HOLDER}");
-        let _ =
-            tokio::time::timeout(budget.grace(), self.connection.run(&question, &mut output)).await;
+        let query = format!("ROLLBACK;\n{SEARCH_PATH};\n{LOCK_HOLDER}");
+        let run = self.connection.run(&query, &mut output);
+        let _ = tokio::time::timeout(self.deadline.grace(), run).await;
         output.rows.pop()
     }
 
-    /// What dropping these would meet.
-    async fn obstacles(
-        &self,
-        doomed: &[&str],
-        claims: &[Claim],
-        budget: Budget,
-    ) -> Result<Obstacles, Error> {
-        let names = Value::from(doomed.to_vec()).to_string();
-        let question: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT)];
-        let memory = self.connection.client.batch_execute(USUAL_MEMORY);
-        let (memory, text) = tokio::join!(
-            self.bounded(memory, budget, "reading the catalog"),
-            self.look(DEPENDENTS, &question, budget),
-        );
-        memory?;
-        let text = text?;
-        let mut obstacles: Obstacles = self.parsed(&text)?;
-        if let Some(lock) = obstacles.rows_lock() {
+    /// Where the claims are; `None` where there is no such schema.
+    ///
+    /// # Errors
+    /// The server fails, or does not respond.
+    pub async fn claim_table(&self) -> Result<Option<ClaimTable>, Error> {
+        self.query(CLAIM_TABLE, None).await
+    }
+
+    /// The claims of all resources.
+    ///
+    /// # Errors
+    /// The server fails, or does not respond.
+    pub async fn claims(&self) -> Result<Vec<Claim>, Error> {
+        self.query(CLAIMS, None).await
+    }
+
+    /// What the server offers of these extensions, and what others have put where scripts search, in
+    /// one round trip.
+    ///
+    /// # Errors
+    /// The server fails, or does not respond.
+    pub async fn offers(&self, names: &[&str]) -> Result<(Offers, Untrusted), Error> {
+        let names = json!(names).to_string();
+        let offers = self.query(OFFERS, Some(&names));
+        let (offers, untrusted) = tokio::join!(offers, self.query(UNTRUSTED, Some("[]")));
+        Ok((offers?, untrusted?))
+    }
+
+    /// What dropping these extensions would meet: what depends on them, and rows of the user's.
+    ///
+    /// # Errors
+    /// The server fails, or somebody keeps a lock on an extension's table.
+    pub async fn dependents(&self, names: &[&str], claims: &[Claim]) -> Result<Dependents, Error> {
+        let names = json!(names).to_string();
+        let mut dependents: Dependents = self.query(DEPENDENTS, Some(&names)).await?;
+        if let Some(lock) = dependents.rows_lock() {
             let lock = self.connection.client.batch_execute(&lock);
-            self.bounded(lock, budget, "waiting for those who write to an extension's tables")
-                .await?;
+            self.bounded(lock, "waiting for those who write to an extension's tables").await?;
         }
-        if let Some(query) = obstacles.rows_query(claims) {
-            let text = self.look(&query, &[], budget).await?;
-            obstacles.has_rows(&self.parsed::<Vec<bool>>(&text)?);
+        if let Some(query) = dependents.rows_query(claims) {
+            dependents.set_rows(&self.query::<Vec<bool>>(&query, None).await?);
         }
-        Ok(obstacles)
+        Ok(dependents)
     }
 
-    /// One more look, in a flight of its own: only where something may be dropped.
-    async fn look(
-        &self,
-        sql: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-        budget: Budget,
-    ) -> Result<String, Error> {
-        let row = async {
-            self.connection.client.query_typed_one(sql, parameters).await?.try_get::<_, String>(0)
-        };
-        self.bounded(row, budget, "reading the catalog").await
-    }
-
-    /// Runs the plan's steps, reads back, and where scripts were run looks at the ground once more: in
-    /// one round trip. Nothing of it stays without [`Self::commit`].
+    /// Runs the steps, reads back what is installed, and what others have put where scripts search,
+    /// as of the roles that were `trusted` before: in one round trip. Nothing of it stays without
+    /// [`Self::commit`].
     ///
     /// # Errors
     /// A step failed, or the connection was lost.
     pub async fn apply(
         &self,
-        plan: &Plan,
-        ground_question: Option<Value>,
-        budget: Budget,
-    ) -> Result<(Vec<Placed>, Ground), Error> {
-        let (lock_ms, ms) = budget.timeouts();
+        steps: &[Step],
+        trusted: &[String],
+    ) -> Result<(Vec<Placed>, Untrusted), Error> {
+        let (lock_ms, ms) = self.deadline.timeouts();
         let settings = [
-            USUAL_MEMORY.to_owned(),
             format!("SET LOCAL lock_timeout = {lock_ms}"),
             format!("SET LOCAL statement_timeout = {ms}"),
         ];
         // An extension's script may have set another search path.
-        let pinned = |statement: String| [PIN.to_owned(), statement];
-        let steps = plan.steps.iter().map(ToString::to_string).flat_map(pinned);
+        let with_path = |statement: String| [SEARCH_PATH.to_owned(), statement];
+        let changes = steps.iter().map(ToString::to_string).chain([INSTALLED.to_owned()]);
         let batch: Vec<String> =
-            settings.iter().cloned().chain(steps).chain(pinned(READ_BACK.to_owned())).collect();
+            settings.iter().cloned().chain(changes.flat_map(with_path)).collect();
         let mut output = Output::default();
         let run = async { self.connection.run(&batch.join(";\n"), &mut output).await };
-        let run = self.bounded(run, budget, "changing extensions");
-        let look = async {
-            let Some(question) = ground_question else { return Ok(Ground::default()) };
-            self.ground(&question, budget).await
-        };
-        let (result, ground) = tokio::join!(run, look);
-        let step = plan.steps.get(output.statements.saturating_sub(settings.len()) / 2);
+        let trusted = json!(trusted).to_string();
+        let (result, untrusted) = tokio::join!(
+            self.bounded(run, "changing extensions"),
+            self.query(UNTRUSTED, Some(&trusted)),
+        );
+        let step = steps.get(output.statements.saturating_sub(settings.len()) / 2);
         let step = step.map_or_else(|| "reading back".to_owned(), |step| format!("`{step}`"));
         match result {
-            Ok(()) => Ok((self.parsed(&output.rows.concat())?, ground?)),
-            Err(Error::Statement { database, why, .. }) => {
-                Err(Error::Statement { doing: step, database, why })
-            }
-            Err(error) => Err(error.while_doing(format!("in {step}"))),
+            Ok(()) => Ok((self.parse(&output.rows.concat())?, untrusted?)),
+            Err(error) if error.kind == Kind::Statement => Err(Error { doing: step, ..error }),
+            Err(error) => Err(Error { doing: format!("in {step}"), ..error }),
         }
     }
 
     /// Commits.
     ///
     /// # Errors
-    /// It failed, and nothing was changed; or whether it did is [not known](Error::Unknown).
-    pub async fn commit(&self, budget: Budget) -> Result<(), Error> {
+    /// It failed, and nothing was changed; or its outcome is [not known](Kind::OutcomeUnknown).
+    pub async fn commit(&self) -> Result<(), Error> {
         let commit = self.connection.client.batch_execute("COMMIT");
-        self.bounded(commit, budget, "`COMMIT`").await.map_err(Error::in_commit)
+        self.bounded(commit, "`COMMIT`").await.map_err(Error::in_commit)
     }
 
-    /// Every extension, without the lock: for a database that is only looked at.
+    /// Every extension, without the lock: for a database that is only read.
     ///
     /// # Errors
-    /// The server fails, or says nothing.
-    pub async fn extensions(&self, budget: Budget) -> Result<Extensions, Error> {
+    /// The server fails, or does not respond.
+    pub async fn installed(&self) -> Result<Vec<Placed>, Error> {
         let mut output = Output::default();
-        let read = self.connection.begin(READ_BACK, budget, &mut output);
-        self.bounded(read, budget, "reading the extensions").await?;
-        let placed: Vec<Placed> = self.parsed(&output.rows.concat())?;
-        Ok(placed.into_iter().map(|(name, version, _)| (name, version)).collect())
+        let read = self.connection.begin(INSTALLED, self.deadline, &mut output);
+        self.bounded(read, "reading the extensions").await?;
+        self.parse(&output.rows.concat())
     }
 
-    /// Hangs up; what is not committed is rolled back.
+    /// Disconnects; what is not committed is rolled back.
     pub async fn close(self) {
         self.connection.close().await;
     }
 
-    fn parsed<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
-        serde_json::from_str(text).map_err(|error| self.unreadable(&error))
+    /// Runs a query that answers with one JSON document, or with no row, which is as `null`.
+    async fn query<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameter: Option<&str>,
+    ) -> Result<T, Error> {
+        let rows = async {
+            let parameter = parameter.as_ref();
+            let parameters = parameter.map(|text| (text as _, Type::TEXT));
+            let parameters: Vec<_> = parameters.into_iter().collect();
+            let rows = self.connection.client.query_typed(sql, &parameters).await?;
+            rows.first().map(|row| row.try_get::<_, String>(0)).transpose()
+        };
+        let text = self.bounded(rows, READING).await?;
+        self.parse(text.as_deref().unwrap_or("null"))
     }
 
-    fn unreadable(&self, error: &serde_json::Error) -> Error {
-        Error::Statement {
-            doing: "reading the catalog".to_owned(),
+    fn parse<'a, T: Deserialize<'a>>(&self, text: &'a str) -> Result<T, Error> {
+        serde_json::from_str(text).map_err(|error| Error {
+            kind: Kind::Statement,
+            doing: READING.to_owned(),
             database: self.database.clone(),
             why: error.to_string(),
-        }
+        })
     }
 
-    /// Runs `work` until the budget ends, and then tells the server to stop.
+    /// Runs `work` until the deadline, and then tells the server to stop.
     async fn bounded<T>(
         &self,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-        budget: Budget,
         doing: &str,
     ) -> Result<T, Error> {
         let (doing, database) = (doing.to_owned(), self.database.clone());
         let mut work = pin!(work);
-        let end = budget.work_until() + budget.grace();
+        let end = self.deadline.work_until() + self.deadline.grace();
         let mut result = tokio::time::timeout_at(end.into(), &mut work).await;
         if result.is_err() {
-            self.connection.cancel(budget.grace()).await;
-            result = tokio::time::timeout(budget.grace(), work).await;
+            self.connection.cancel(self.deadline.grace()).await;
+            result = tokio::time::timeout(self.deadline.grace(), work).await;
         }
-        let Ok(result) = result else { return Err(Error::Silent { doing, database }) };
-        result.map_err(|error| Error::of(&error, doing, database, budget.left() < NEARLY))
+        let Ok(result) = result else {
+            return Err(Error { kind: Kind::NoResponse, doing, database, why: String::new() });
+        };
+        let is_late = self.deadline.left() < DEADLINE_TOLERANCE;
+        result.map_err(|error| Error::of(&error, doing, database, is_late))
     }
 }

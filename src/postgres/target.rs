@@ -1,10 +1,11 @@
-//! Which server, with which credentials: the template's word before the secret's.
+//! Which server, with which credentials: a property always beats the secret.
 
 use tokio_postgres::config::ChannelBinding;
 
-use crate::aws::secrets_manager::Credentials;
-use crate::password::Password;
-use crate::request::{Authentication, Place, SslMode};
+use crate::credentials::{Credentials, Password};
+use crate::problem::Problem;
+use crate::request::{Authentication, ConnectionProperties, is_host, is_name};
+use crate::tls::SslMode;
 
 /// `PostgreSQL`'s port.
 const DEFAULT_PORT: u16 = 5432;
@@ -12,13 +13,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The database that every server has.
 const DEFAULT_DATABASE: &str = "postgres";
 
-/// The longest name that DNS knows.
-const LONGEST_HOST: usize = 253;
-
-/// What a role and a database have.
-const NAME: &str = "a name without control characters";
-
-/// A server and everything needed to get in.
+/// A server and everything needed to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its name or address.
@@ -27,7 +22,7 @@ pub struct Target {
     pub port: u16,
     /// The role to log in as.
     pub username: String,
-    /// What the server is shown.
+    /// How the role authenticates.
     pub login: Login,
     /// The database that the secret names, else `postgres`.
     pub database: String,
@@ -40,7 +35,7 @@ pub struct Target {
     pub channel_binding: ChannelBinding,
 }
 
-/// What the server is shown to let us in.
+/// How the role authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// The secret's password.
@@ -78,129 +73,123 @@ impl AllowedHosts {
     }
 }
 
-/// What neither the template nor the secret says, or what they may not say.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// No host.
-    #[error(
-        "neither the secret nor the template says which server: set `Host` (the secret that RDS \
-         manages itself, or one whose attachment is deleted, holds no host)"
-    )]
-    NoHost,
-    /// A host that the operator does not allow.
-    #[error(
-        "this function may not connect to `{0}`: name a host that its environment variable \
-         ALLOWED_HOSTS lists, or have this one added to the parameter `AllowedHosts` of the \
-         function's stack"
-    )]
-    NotAllowed(String),
-    /// No role.
-    #[error("neither the secret nor the template says which role: set `Username`")]
-    NoUsername,
-    /// No password.
-    #[error("the secret has no `password`")]
-    NoPassword,
-    /// The secret of `PluginsFrom` has to say it all.
-    #[error(
-        "the secret of `PluginsFrom` has no usable `{0}`: add it there (`Host`, `Port` and \
-         `Username` are about the server that is changed)"
-    )]
-    NotInReference(&'static str),
-    /// The secret has it, in a form that cannot be right.
-    #[error("the secret's `{0}` is not {1}: mend it, or set `{2}`")]
-    Malformed(&'static str, &'static str, &'static str),
+impl Target {
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
-/// Whether a text can be the name or the address of a server.
-pub fn is_host(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    text.len() <= LONGEST_HOST && text.bytes().all(fits)
+/// Why there is no target.
+#[derive(Debug)]
+pub struct Error {
+    /// What is missing or wrong.
+    pub problems: Vec<Problem>,
+    /// Whether the operator forbids the host.
+    pub is_forbidden: bool,
 }
 
-/// Whether a name has no control characters.
-pub fn is_plain(name: &str) -> bool {
-    !name.contains(char::is_control)
-}
-
-/// Puts the template's word and the secret's together.
+/// Puts the properties and the secret together.
 ///
 /// # Errors
-/// Everything that is missing.
+/// Everything that is missing, or wrong.
 pub fn resolve(
-    place: &Place,
+    properties: &ConnectionProperties,
     credentials: Credentials,
     allowed: &AllowedHosts,
-) -> Result<Target, Vec<Problem>> {
+) -> Result<Target, Error> {
     let mut problems = Vec::new();
-    let host = place.host.clone().or(credentials.host);
-    let lacks = |problem, name| {
-        if place.is_reference { Problem::NotInReference(name) } else { problem }
+    // The secret of `PluginsFrom` has to say it all.
+    let mut lacks = |key: &str, sentence: &str| {
+        problems.push(if properties.is_reference {
+            Problem::new(format!(
+                "the secret of `PluginsFrom` has no usable `{key}`: add it there (`Host`, `Port` and \
+                 `Username` are about the server that is changed)"
+            ))
+        } else {
+            Problem::new(sentence)
+        });
     };
-    match &host {
-        None => problems.push(lacks(Problem::NoHost, "host")),
-        Some(host) if is_host(host) && allowed.only && !allowed.has(host) => {
-            problems.push(Problem::NotAllowed(host.clone()));
-        }
-        Some(_) => {}
+    let host = properties.host.clone().or(credentials.host);
+    if host.is_none() {
+        lacks(
+            "host",
+            "neither the secret nor the template says which server: set `Host` (the secret that RDS \
+             manages itself, or one whose attachment is deleted, holds no host)",
+        );
     }
-    let username = place.username.clone().or(credentials.username);
+    let username = properties.username.clone().or(credentials.username);
     if username.is_none() {
-        problems.push(lacks(Problem::NoUsername, "username"));
+        lacks("username", "neither the secret nor the template says which role: set `Username`");
     }
     let database = credentials.database.unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
-    let port = match (place.port, credentials.port.as_deref()) {
+    let port = match (properties.port, credentials.port.as_deref()) {
         (Some(port), _) => port,
         (None, None) => DEFAULT_PORT,
         (None, Some(text)) => text.trim().parse().unwrap_or(0),
     };
-    // What the template says was judged with its other properties.
-    for (right, key, expected, property) in [
-        (
-            host.as_deref().is_none_or(is_host),
-            "host",
-            "the name or the address of a server",
-            "Host",
-        ),
+    // What the template says was checked with its other properties.
+    let name = "a name without control characters";
+    let is_right_host = host.as_deref().is_none_or(is_host);
+    for (is_right, key, expected, property) in [
+        (is_right_host, "host", "the name or the address of a server", "Host"),
         (port != 0, "port", "a number from 1 to 65535", "Port"),
-        (username.as_deref().is_none_or(is_plain), "username", NAME, "Username"),
-        (is_plain(&database), "dbname", NAME, "Databases"),
+        (username.as_deref().is_none_or(is_name), "username", name, "Username"),
+        (is_name(&database), "dbname", name, "Databases"),
     ] {
-        if !right {
-            problems.push(lacks(Problem::Malformed(key, expected, property), key));
+        if !is_right {
+            lacks(
+                key,
+                &format!("the secret's `{key}` is not {expected}: correct it, or set `{property}`"),
+            );
         }
     }
-    let login = match (place.authentication, credentials.password) {
+    let is_forbidden =
+        is_right_host && host.as_deref().is_some_and(|host| allowed.only && !allowed.has(host));
+    if let Some(host) = host.as_deref().filter(|_| is_forbidden) {
+        problems.push(Problem::new(format!(
+            "this function may not connect to `{host}`: name a host that its environment variable \
+             ALLOWED_HOSTS lists, or have this one added to the parameter `AllowedHosts` of the \
+             function's stack"
+        )));
+    }
+    let login = match (properties.authentication, credentials.password) {
         (Authentication::Iam, _) => Some(Login::Iam),
         (Authentication::Password, password) => password.map(Login::Password),
     };
     if login.is_none() {
-        problems.push(Problem::NoPassword);
+        problems.push(Problem::new("the secret has no `password`"));
     }
     match (host, username, login) {
         (Some(host), Some(username), Some(login)) if problems.is_empty() => Ok(Target {
-            channel_binding: channel_binding(place, &host, allowed),
+            channel_binding: channel_binding(properties, &host, allowed),
             host,
             port,
             username,
             login,
             database,
-            ssl_mode: place.ssl_mode,
-            ssl_root_cert: place.ssl_root_cert.clone(),
+            ssl_mode: properties.ssl_mode,
+            ssl_root_cert: properties.ssl_root_cert.clone(),
         }),
-        _ => Err(problems),
+        _ => Err(Error { problems, is_forbidden }),
     }
 }
 
 /// A password goes where the secret says. Where the template says where, by a host, a port, a root
 /// or a certificate that proves less, it must be of no use to whoever answers there, unless the
 /// server proves to be one that the operator allows. A token is signed for its host anyway.
-fn channel_binding(place: &Place, host: &str, allowed: &AllowedHosts) -> ChannelBinding {
-    let says_where = place.host.is_some()
-        || place.port.is_some()
-        || place.ssl_root_cert.is_some()
-        || matches!(place.ssl_mode, SslMode::VerifyCa | SslMode::Require);
-    let is_proven = place.ssl_mode == SslMode::VerifyFull && place.ssl_root_cert.is_none();
-    if place.authentication == Authentication::Password
+fn channel_binding(
+    properties: &ConnectionProperties,
+    host: &str,
+    allowed: &AllowedHosts,
+) -> ChannelBinding {
+    let says_where = properties.host.is_some()
+        || properties.port.is_some()
+        || properties.ssl_root_cert.is_some()
+        || matches!(properties.ssl_mode, SslMode::VerifyCa | SslMode::Require);
+    let is_proven =
+        properties.ssl_mode == SslMode::VerifyFull && properties.ssl_root_cert.is_none();
+    if properties.authentication == Authentication::Password
         && says_where
         && !(is_proven && allowed.has(host))
     {

@@ -1,54 +1,47 @@
-//! Everything that can go wrong, by who can mend it, and how it is put into words.
+//! Everything that can go wrong, by who can correct it, and how it is put into words.
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use crate::aws::rds_token;
-use crate::aws::secrets_manager;
-use crate::cloudformation::event;
-use crate::postgres::connect_error;
-use crate::postgres::session_error;
-use crate::postgres::target;
-use crate::request;
-use crate::request::MOST_PROBLEMS;
+use crate::aws::{rds_token, secrets_manager};
+use crate::postgres::connect_error::{self, Kind};
+use crate::postgres::{session_error, target};
+use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::text::{chain, listed};
 use crate::tls;
 
 /// Why a request failed. Displays as the message that `CloudFormation` shows.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The event is none of `CloudFormation`'s.
-    #[error("`RequestType` must be `Create`, `Update` or `Delete`, not `{0}`")]
-    RequestType(String),
-    /// The template's author can mend it: not even the JSON can be read.
-    #[error(transparent)]
-    Unreadable(#[from] event::Unreadable),
-    /// The template's author can mend it.
+    /// The template's author: the event, or its properties.
     #[error("{}", numbered("the properties are not right", .0))]
-    Properties(Vec<request::Problem>),
-    /// The operator can mend it: the secret.
+    Properties(Vec<Problem>),
+    /// The template's author: what was sent is none of `CloudFormation`'s events.
+    #[error("{0}")]
+    Event(String),
+    /// The operator: the secret.
     #[error(transparent)]
     Secret(#[from] secrets_manager::Error),
-    /// The operator or the author: who is the server?
-    #[error("{}", numbered("cannot connect", .0))]
-    Target(Vec<target::Problem>),
-    /// The operator can mend it: IAM.
+    /// The operator or the author: which server?
+    #[error("{}", numbered("cannot connect", &.0.problems))]
+    Target(target::Error),
+    /// The operator: IAM.
     #[error(transparent)]
     Token(#[from] rds_token::Error),
-    /// The reference database, and why it could not be read.
-    #[error("the database of `PluginsFrom`: {0}")]
-    Reference(#[source] Box<Error>),
-    /// The operator can mend it: certificates.
+    /// The operator: certificates.
     #[error("{}", chain(.0))]
-    Trust(#[from] tls::Error),
-    /// The operator can mend it: `AWS_CA_BUNDLE`.
+    Tls(#[from] tls::Error),
+    /// The operator: `AWS_CA_BUNDLE`.
     #[error("{0}: correct the function's environment variable `AWS_CA_BUNDLE`, or remove it")]
     Bundle(String),
-    /// The network, or the server does not let us in.
+    /// The database of `PluginsFrom`, and why it could not be read.
+    #[error("the database of `PluginsFrom`: {0}")]
+    PluginsFrom(#[source] Box<Error>),
+    /// The network, or the server refuses the connection.
     #[error(transparent)]
     Connection(#[from] connect_error::Error),
-    /// What the server said, or that it said nothing.
+    /// What the server said, or that it does not respond.
     #[error(transparent)]
     Session(#[from] session_error::Error),
     /// The template's author or the database's owner: the map does not fit the server.
@@ -85,9 +78,9 @@ pub enum Error {
     /// Nobody knows, and saying otherwise would be a lie.
     #[error(
         "the connection was lost while changes were being committed, and whether they were is not \
-         known (all of them are there, or none): deploy again to settle it; since then: {0}"
+         known (all of them are there, or none): deploy again to find out; since then: {0}"
     )]
-    Unsettled(#[source] Box<Error>),
+    OutcomeUnknown(#[source] Box<Error>),
     /// A wait that has no limit of its own, or no processor.
     #[error(
         "time ran out, and the work did not end by itself; what was being changed is rolled back \
@@ -95,52 +88,67 @@ pub enum Error {
          memory if that is low"
     )]
     Overdue,
-    /// We can: a bug.
+    /// A bug.
     #[error("internal error (a bug): {0}; please report it, with the log")]
     Internal(String),
+}
+
+impl From<target::Error> for Error {
+    fn from(error: target::Error) -> Self {
+        Self::Target(error)
+    }
 }
 
 impl Error {
     /// Adds what an RDS Proxy does, where `host` is one, or speaks as one, and may be the cause.
     #[must_use]
-    pub fn through(self, host: &str) -> Self {
-        let at_the_door = matches!(
+    pub fn through_proxy(self, host: &str) -> Self {
+        let is_of_proxy = matches!(
             self,
-            Self::Connection(_) | Self::Session(_) | Self::NoList(_) | Self::Unsettled(_)
+            Self::Connection(_) | Self::Session(_) | Self::NoList(_) | Self::OutcomeUnknown(_)
         );
         let is_proxy = host.contains(".proxy-") || self.to_string().contains("RDS Proxy");
-        if at_the_door && is_proxy { Self::ThroughProxy(Box::new(self)) } else { self }
+        if is_of_proxy && is_proxy { Self::ThroughProxy(Box::new(self)) } else { self }
     }
 
-    /// As an error of the database of `PluginsFrom`: the template's properties are not about it.
-    #[must_use]
-    pub fn of_reference(mut self) -> Self {
-        if let Self::Secret(error) = &mut self {
-            error.without_iam();
+    fn connect_kind(&self) -> Option<connect_error::Kind> {
+        match self {
+            Self::Connection(error) => Some(error.kind),
+            _ => None,
         }
-        Self::Reference(Box::new(self))
     }
 
-    /// Whether this one database is not there, or lets nobody in.
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Connection(connect_error::Error::Closed { .. }))
+    /// Whether this one database is not there, or the role may not connect to it.
+    pub fn is_database_unavailable(&self) -> bool {
+        self.connect_kind() == Some(Kind::DatabaseUnavailable)
     }
 
     /// Whether all connections of this one database are taken.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Connection(connect_error::Error::Full { .. }))
+    pub fn is_connection_limit(&self) -> bool {
+        self.connect_kind() == Some(Kind::ConnectionLimit)
     }
 
     /// Whether there is nothing left to connect to: no secret that can be read, or no server that
     /// can be reached.
-    pub fn is_gone(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Secret(_) => true,
-            Self::Target(problems) => {
-                !problems.iter().any(|problem| matches!(problem, target::Problem::NotAllowed(_)))
-            }
-            Self::Connection(connect_error::Error::GaveUp { gone, .. }) => *gone,
-            _ => self.is_closed(),
+            Self::Target(error) => !error.is_forbidden,
+            _ => matches!(
+                self.connect_kind(),
+                Some(Kind::Unreachable | Kind::NoResponse | Kind::DatabaseUnavailable)
+            ),
+        }
+    }
+
+    /// Whether an error of one database would be every database's: what failed for the server, or
+    /// with these credentials, need not be tried again and again.
+    pub fn is_of_server(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::Token(_) | Self::Tls(_) => true,
+            _ => self.connect_kind().is_some_and(|kind| {
+                !matches!(kind, Kind::DatabaseUnavailable | Kind::ConnectionLimit | Kind::Refused)
+            }),
         }
     }
 }
@@ -156,7 +164,7 @@ pub struct InDatabase {
 
 impl InDatabase {
     /// In `database`, these.
-    pub fn new<P: Display>(database: &str, problems: &[P]) -> Self {
+    pub fn new(database: &str, problems: &[Problem]) -> Self {
         let problems = problems.iter().map(ToString::to_string).collect();
         Self { database: database.to_owned(), problems }
     }
@@ -181,7 +189,7 @@ fn in_databases(all: &[InDatabase], asked: usize) -> String {
         kinds(&problems).into_iter().map(move |sentence| format!("in {place}: {sentence}"))
     });
     let heading = format!("nothing was changed in any of the {asked} databases");
-    list(&heading, count, &sentences.take(MOST_PROBLEMS).collect::<Vec<_>>())
+    list(&heading, count, &sentences.take(MAX_PROBLEMS).collect::<Vec<_>>())
 }
 
 /// What failed, and what became of the other databases.
@@ -205,20 +213,20 @@ fn partly(failed: &[(String, Error)], changed: &[String], asked: usize) -> Strin
 
 /// `heading: only problem`, or `heading; 2 problems: (1) ... (2) ...`.
 fn numbered<P: Display>(heading: &str, problems: &[P]) -> String {
-    let told: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
+    let told: Vec<String> = problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
     list(heading, problems.len(), &kinds(&told))
 }
 
 fn list(heading: &str, count: usize, sentences: &[String]) -> String {
     if let [sentence] = sentences
-        && count < MOST_PROBLEMS
+        && count < MAX_PROBLEMS
     {
         return format!("{heading}: {sentence}");
     }
     // Nobody looked for more.
-    let first = if count >= MOST_PROBLEMS { "the first " } else { "" };
-    let count = count.min(MOST_PROBLEMS);
+    let first = if count >= MAX_PROBLEMS { "the first " } else { "" };
+    let count = count.min(MAX_PROBLEMS);
     let sentences = sentences.iter().enumerate().map(|(index, it)| format!("({}) {it}", index + 1));
     let sentences = sentences.collect::<Vec<_>>().join("; ");
     format!("{heading}; {first}{count} problems: {sentences}")
@@ -269,7 +277,10 @@ mod tests {
             "`d`: no such extension",
         ];
         insta::assert_snapshot!(numbered("all is wrong", &problems), @"all is wrong; 7 problems: (1) `a`: no such extension; the same for `c`, `d`; (2) `b`: no such extension; did you mean `a`?; (3) `x` requires `y`: leave `x` out; the same for `z`; (4) no name");
-        let database = |name: &str, problems: &[&str]| InDatabase::new(name, problems);
+        let database = |name: &str, problems: &[&str]| InDatabase {
+            database: name.to_owned(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+        };
         let all = [
             database("one", &problems[..4]),
             database("two", &problems[..3]),

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::log;
 use crate::planner::plan::Plan;
-use crate::planner::step::{Kept, Step};
+use crate::planner::step::Step;
 use crate::postgres::session::Extensions;
-use crate::reconcile::job::Job;
+use crate::reconcile::task::Task;
 
 /// One database, before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The database.
-    pub database: String,
+    /// The database, and what it has to do with the request.
+    pub task: Task,
     /// The server's version, short.
     pub server_version: String,
     /// Every extension before.
@@ -20,50 +21,56 @@ pub struct Report {
     pub after: Extensions,
     /// What was done.
     pub plan: Plan,
-    /// What the database has to do with the request.
-    pub job: Job,
 }
 
 impl Report {
-    /// Of a database that was not entered.
-    pub fn passed_over(job: Job, why: &'static str) -> Self {
-        Self {
-            database: job.database.clone(),
-            server_version: String::new(),
-            before: Extensions::new(),
-            after: Extensions::new(),
-            plan: Plan { kept: vec![Kept::PassedOver { why }], ..Plan::default() },
-            job,
-        }
+    /// Of a database that was skipped.
+    pub fn skipped(task: Task, why: &str) -> Self {
+        let plan = Plan { kept: vec![format!("skipped ({why})")], ..Plan::default() };
+        let (before, after) = (Extensions::new(), Extensions::new());
+        Self { task, server_version: String::new(), before, after, plan }
     }
 
-    fn was_entered(&self) -> bool {
-        !self.server_version.is_empty()
+    fn is_skipped(&self) -> bool {
+        self.server_version.is_empty()
     }
 
-    /// Whether anything but our own notes was changed.
+    /// Whether anything but the claims was changed.
     pub fn has_changed(&self) -> bool {
-        self.plan.steps.iter().any(|step| !step.is_note())
+        self.plan.steps.iter().any(|step| !step.is_of_claims())
+    }
+
+    /// Logs what was installed before.
+    pub fn log_before(&self) {
+        log::of_database(&self.task.database, &format!("BEFORE: {:?}", names(&self.before)));
+    }
+
+    /// Logs what is installed now.
+    pub fn log_after(&self) {
+        log::of_database(&self.task.database, &format!("AFTER: {:?}", names(&self.after)));
     }
 }
 
+fn names(extensions: &Extensions) -> Vec<&str> {
+    extensions.iter().map(|(name, _)| name.as_str()).collect()
+}
+
 /// What was done, in a few words: `Data` says the rest, and there is not room for it twice.
-pub fn summary(reports: &[Report], data: &Data) -> String {
-    let count: usize =
-        reports.iter().flat_map(|report| &report.plan.steps).map(Step::changes).sum();
-    let changes = match count {
+pub fn summary(reports: &[Report]) -> String {
+    let steps = reports.iter().flat_map(|report| &report.plan.steps);
+    let count = match steps.map(Step::changes).sum() {
         0 => "nothing to change".to_owned(),
         1 => "1 change".to_owned(),
         count => format!("{count} changes"),
     };
-    let see = if data.changes == NONE { "" } else { ", see `Changes`" };
-    format!("{}: {changes}{see}", places(reports))
+    let see = if changes(reports) == NONE { "" } else { ", see `Changes`" };
+    format!("{}: {count}{see}", places(reports))
 }
 
 /// The databases, in words.
 pub fn places(reports: &[Report]) -> String {
     match reports {
-        [report] => format!("database `{}`", report.database),
+        [report] => format!("database `{}`", report.task.database),
         reports => format!("{} databases", reports.len()),
     }
 }
@@ -71,46 +78,21 @@ pub fn places(reports: &[Report]) -> String {
 /// `Changes` where there are none.
 const NONE: &str = "none";
 
-/// The values of `Data`: the extensions of the map, and the five fixed keys.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Data {
-    /// Each extension of the map, as the server spells it, with its version or `mixed`.
-    pub versions: BTreeMap<String, String>,
-    /// Whether anything was changed.
-    pub changed: bool,
-    /// `Changes`.
-    pub changes: String,
-    /// `Before`.
-    pub before: String,
-    /// `After`.
-    pub after: String,
-    /// `ServerVersion`.
-    pub server_version: String,
-}
-
-impl Data {
-    /// Sums up the reports of all databases.
-    pub fn of(reports: &[Report]) -> Self {
-        let names: BTreeSet<&String> =
-            reports.iter().flat_map(|report| &report.plan.names).collect();
-        let wanted: Vec<&Report> =
-            reports.iter().filter(|it| it.job.is_wanted() && it.was_entered()).collect();
-        let versions = names.into_iter().map(|name| (name.clone(), version(name, reports)));
-        Self {
-            versions: versions.collect(),
-            changed: reports.iter().any(Report::has_changed),
-            changes: match changes(reports) {
-                none if none.is_empty() => NONE.to_owned(),
-                changes => changes,
-            },
-            before: each(&wanted, |report| spelled(&report.before)),
-            after: each(&wanted, |report| spelled(&report.after)),
-            server_version: reports
-                .first()
-                .map(|report| report.server_version.clone())
-                .unwrap_or_default(),
-        }
-    }
+/// `Data`, for `Fn::GetAtt`: the extensions of the map, as the server spells them, and five fixed keys.
+pub fn data(reports: &[Report]) -> BTreeMap<String, String> {
+    let names: BTreeSet<&String> = reports.iter().flat_map(|report| &report.plan.names).collect();
+    let read: Vec<&Report> =
+        reports.iter().filter(|report| report.task.is_listed() && !report.is_skipped()).collect();
+    let server_version = reports.first().map(|report| report.server_version.clone());
+    let fixed = [
+        ("Changed", reports.iter().any(Report::has_changed).to_string()),
+        ("Changes", changes(reports)),
+        ("Before", each(&read, |report| spelled(&report.before))),
+        ("After", each(&read, |report| spelled(&report.after))),
+        ("ServerVersion", server_version.unwrap_or_default()),
+    ];
+    let versions = names.into_iter().map(|name| (name.clone(), version(name, reports)));
+    versions.chain(fixed.map(|(key, value)| (key.to_owned(), value))).collect()
 }
 
 fn version(name: &str, reports: &[Report]) -> String {
@@ -127,25 +109,25 @@ fn version(name: &str, reports: &[Report]) -> String {
     }
 }
 
-/// The parts of one database as they are; those of several with its name before each.
-fn changes(reports: &[Report]) -> String {
-    let parts =
-        reports.iter().flat_map(|report| {
-            let steps = report.plan.steps.iter().filter_map(Step::change);
-            let kept = report.plan.kept.iter().map(ToString::to_string);
-            let several = reports.len() > 1;
-            steps.chain(kept).map(move |part| {
-                if several { format!("{}: {part}", report.database) } else { part }
-            })
-        });
-    parts.collect::<Vec<_>>().join("; ")
+/// `Changes`: the parts of one database as they are; those of several with its name before each.
+pub fn changes(reports: &[Report]) -> String {
+    let parts = reports.iter().flat_map(|report| {
+        let steps = report.plan.steps.iter().filter_map(Step::change);
+        let kept = report.plan.kept.iter().cloned();
+        let several = reports.len() > 1;
+        steps.chain(kept).map(move |part| {
+            if several { format!("{}: {part}", report.task.database) } else { part }
+        })
+    });
+    let changes = parts.collect::<Vec<_>>().join("; ");
+    if changes.is_empty() { NONE.to_owned() } else { changes }
 }
 
 fn each(reports: &[&Report], text: impl Fn(&Report) -> String) -> String {
     if let [report] = reports {
         return text(report);
     }
-    let parts = reports.iter().map(|report| format!("{}: {}", report.database, text(report)));
+    let parts = reports.iter().map(|report| format!("{}: {}", report.task.database, text(report)));
     parts.collect::<Vec<_>>().join("; ")
 }
 
@@ -159,14 +141,13 @@ mod tests {
     use super::*;
     use crate::cloudformation::event::Event;
     use crate::cloudformation::response::{Outcome, Success, document};
-    use crate::planner::step::Kept;
-    use crate::reconcile::job::Part;
+    use crate::reconcile::task::Scope;
 
     fn report(plan: Plan) -> Report {
-        let job = Job { database: "app".to_owned(), part: Part::Wanted };
+        let (database, scope) = ("app".to_owned(), Scope::Listed);
+        let task = Task { database, scope, is_named: true };
         let (before, after) = (Extensions::new(), Extensions::new());
-        let (database, server_version) = (job.database.clone(), "15.8".to_owned());
-        Report { database, server_version, before, after, plan, job }
+        Report { task, server_version: "15.8".to_owned(), before, after, plan }
     }
 
     #[test]
@@ -184,14 +165,14 @@ mod tests {
             report(Plan { steps, names: names.iter().cloned().collect(), ..Plan::default() });
         report.after = names.iter().map(|name| (name.clone(), "1.10".to_owned())).collect();
         let reports = [report];
-        let data = Data::of(&reports);
-        let reason = summary(&reports, &data);
+        let (reason, data) = (summary(&reports), data(&reports));
         assert_eq!(reason, "database `app`: 60 changes, see `Changes`");
-        let changes = data.changes.clone();
-        let result = Ok(Success { reason, data: Some(data) });
+        let changes = data["Changes"].clone();
+        let result = Ok(Success { reason, data });
         let stack = "arn:aws:cloudformation:eu-central-1:123456789012:stack/application/51af3dc0";
         let event = Event::read(&format!(
             r#"{{ "StackId": "{stack}-da77-11e4-872e-1234567db123", "LogicalResourceId": "Extensions",
+                  "ResponseURL": "https://example.com/x",
                   "RequestId": "5f6a1c9e-0000-4000-8000-00000000c0de" }}"#
         ));
         let outcome = Outcome { physical_id: "Extensions-01234567".to_owned(), result };
@@ -208,16 +189,13 @@ mod tests {
             cascade: false,
             along: Vec::new(),
         };
-        let summary = |plan: Plan| {
-            let reports = [report(plan)];
-            summary(&reports, &Data::of(&reports))
-        };
+        let summary = |plan: Plan| summary(&[report(plan)]);
         let of = |steps: Vec<Step>| summary(Plan { steps, ..Plan::default() });
         assert_eq!(of(Vec::new()), "database `app`: nothing to change");
         assert_eq!(of(vec![drop(1)]), "database `app`: 1 change, see `Changes`");
         let schema = Step::CreateSchema { schema: "s".to_owned() };
         assert_eq!(of(vec![schema, drop(2)]), "database `app`: 3 changes, see `Changes`");
-        let kept = Kept::Adopted { name: "hstore".to_owned(), version: "1.8".to_owned() };
+        let kept = "left hstore 1.8 unclaimed (it was there before)".to_owned();
         let kept = summary(Plan { kept: vec![kept], ..Plan::default() });
         assert_eq!(kept, "database `app`: nothing to change, see `Changes`");
     }

@@ -176,7 +176,7 @@ def test_the_responder_may_read_no_secret(aws, deployment, functions):
     assert aws.simulate(functions.second["Role"], action, secret) == "implicitDeny"
 
 
-FAILED, FORWARDED = "answered FAILED", "delivered its document"  # the responder's log
+FAILED, FORWARDED = "responded FAILED", "delivered its response"  # the responder's log
 
 
 def interrupted(functions, sign, *event, **more):
@@ -220,7 +220,7 @@ def test_a_killed_create_fails_with_an_id_for_an_unknown_outcome(killed):
 
 def test_the_reason_says_that_the_function_ended(functions, killed):
     reason = killed[0].response()["Reason"]
-    assert f"`{functions.first['FunctionName']}` ended without an answer" in reason
+    assert f"`{functions.first['FunctionName']}` ended without a response" in reason
     assert "Runtime.ExitError" in reason
 
 

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::planner::catalog::Catalog;
+use cfn_postgres_extensions::planner::desired::{
+    Desired, DesiredExtension, DesiredVersion, DowngradePolicy,
+};
 use cfn_postgres_extensions::planner::plan::plan;
 use cfn_postgres_extensions::planner::step::Step;
-use cfn_postgres_extensions::request::{DowngradePolicy, Wanted, WantedExtension, WantedVersion};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -25,7 +27,7 @@ struct Server {
 }
 
 impl Server {
-    fn observed(&self) -> Observed {
+    fn catalog(&self) -> Catalog {
         let offered = |name: &'static str| {
             VERSIONS.iter().map(move |version| {
                 json!({ "name": name, "version": version, "superuser": false, "trusted": false,
@@ -42,7 +44,7 @@ impl Server {
                 json!({ "name": name, "target": to, "reachable": order(from) < order(to) })
             })
         });
-        serde_json::from_value(json!({
+        crate::catalog(json!({
             "database": "model", "server_version": "15.8", "role": "r", "superuser": true,
             "delegated": false, "may_create": true, "read_only": false, "libraries": null,
             "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
@@ -52,7 +54,6 @@ impl Server {
             "offered": NAMES.into_iter().flat_map(offered).collect::<Vec<_>>(),
             "paths": paths.collect::<Vec<_>>(),
         }))
-        .expect("a server")
     }
 
     /// Does what the statement does on a real server, and fails where that would.
@@ -84,7 +85,7 @@ impl Server {
                 assert!(self.schemas.contains(to), "no such schema: {step}");
                 self.installed.get_mut(name).expect("installed").1.clone_from(to);
             }
-            Step::Drop { .. } | Step::Note(_) => panic!("nothing leaves here: {step}"),
+            Step::Drop { .. } | Step::Claims(_) => panic!("nothing leaves here: {step}"),
         }
     }
 }
@@ -93,27 +94,27 @@ fn order(version: &str) -> usize {
     VERSIONS.iter().position(|other| *other == version).expect("a version of the model")
 }
 
-fn a_version() -> impl Strategy<Value = WantedVersion> {
+fn a_version() -> impl Strategy<Value = DesiredVersion> {
     let version = || prop::sample::select(&VERSIONS[..]).prop_map(ToOwned::to_owned);
     prop_oneof![
-        Just(WantedVersion::Any),
-        Just(WantedVersion::Latest),
-        version().prop_map(WantedVersion::Exact),
+        Just(DesiredVersion::Any),
+        Just(DesiredVersion::Latest),
+        version().prop_map(DesiredVersion::Exact),
         prop::sample::select(vec!["1.", "1.1", "2."])
-            .prop_map(|start| WantedVersion::StartsWith(start.to_owned())),
+            .prop_map(|start| DesiredVersion::StartsWith(start.to_owned())),
     ]
 }
 
-fn a_wish() -> impl Strategy<Value = Wanted> {
+fn a_wish() -> impl Strategy<Value = Desired> {
     let schema = prop::option::of(prop::sample::select(vec!["public", "ext", "other"]));
-    let extension = (a_version(), schema).prop_map(|(version, schema)| WantedExtension {
+    let extension = (a_version(), schema).prop_map(|(version, schema)| DesiredExtension {
         version,
         schema: schema.map(ToOwned::to_owned),
     });
     let names = prop::sample::select(vec!["a", "B", "c", "D", "e"]).prop_map(ToOwned::to_owned);
     let policy = prop_oneof![Just(DowngradePolicy::Fail), Just(DowngradePolicy::Keep)];
     (prop::collection::btree_map(names, extension, 0..5), policy)
-        .prop_map(|(extensions, downgrade)| Wanted { extensions, downgrade, ..Wanted::default() })
+        .prop_map(|(extensions, downgrade)| Desired { extensions, downgrade, ..Desired::default() })
 }
 
 prop_compose! {
@@ -146,14 +147,14 @@ prop_compose! {
 }
 
 /// Whether an entry of the map is as wanted.
-fn fulfilled(server: &Server, name: &str, wanted: &WantedExtension, keep: bool) -> bool {
+fn fulfilled(server: &Server, name: &str, wanted: &DesiredExtension, keep: bool) -> bool {
     let Some((version, schema)) = server.installed.get(name) else { return false };
     let placed = wanted.schema.as_ref().is_none_or(|wanted| wanted == schema);
     let versioned = match &wanted.version {
-        WantedVersion::Any => true,
-        WantedVersion::Latest => version == server.defaults[name],
-        WantedVersion::Exact(exact) => exact == version || keep,
-        WantedVersion::StartsWith(start) => version.starts_with(start.as_str()),
+        DesiredVersion::Any => true,
+        DesiredVersion::Latest => version == server.defaults[name],
+        DesiredVersion::Exact(exact) => exact == version || keep,
+        DesiredVersion::StartsWith(start) => version.starts_with(start.as_str()),
     };
     placed && versioned
 }
@@ -166,7 +167,7 @@ proptest! {
         server in a_server(),
         wanted in a_wish(),
     ) {
-        let Ok(planned) = plan(&wanted, &server.observed()) else { return Ok(()) };
+        let Ok(planned) = plan(&wanted, &server.catalog()) else { return Ok(()) };
         let mut after = server.clone();
         planned.steps.iter().for_each(|step| after.run(step));
 
@@ -187,7 +188,7 @@ proptest! {
             prop_assert!(server.installed.contains_key(name) || planned.names.contains(name) || required);
         }
 
-        let again = plan(&wanted, &after.observed()).map_err(|problems| {
+        let again = plan(&wanted, &after.catalog()).map_err(|problems| {
             TestCaseError::fail(format!("refused the second time: {problems:?}"))
         })?;
         prop_assert_eq!(again.steps, vec![]);

@@ -12,10 +12,9 @@
 
 use std::fmt::Write;
 
-use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::cloudformation::properties;
 use cfn_postgres_extensions::planner::plan::plan;
 use cfn_postgres_extensions::planner::step::Step;
-use cfn_postgres_extensions::request::Request;
 use serde_json::{Value, json};
 
 /// A server of the kind most stories play on.
@@ -105,12 +104,12 @@ fn planned_with(properties: Value, changes: Value) -> String {
     for (key, value) in changes.as_object().expect("an object") {
         server[key] = value.clone();
     }
-    let observed: Observed = serde_json::from_value(server).expect("a server");
-    let request = match Request::read(properties.as_object()) {
+    let catalog = crate::catalog(server);
+    let request = match properties::read(properties.as_object()) {
         Ok(request) => request,
         Err(problems) => return lines("refused: ", problems),
     };
-    match plan(&request.wanted, &observed) {
+    match plan(&request.desired, &catalog) {
         Ok(plan) => {
             let steps = lines("", &plan.steps);
             let words = plan.steps.iter().filter_map(Step::change);
@@ -602,36 +601,42 @@ fn refused_properties() {
 }
 
 #[test]
-fn prepared_ground() {
-    let ground = |paths: Value, operators: usize, functions: usize| {
-        let planted = |count: usize, name: &str| {
-            let object = json!({ "name": name, "owner": "mallory" });
-            json!({ "count": count, "some": vec![object; count.min(1)] })
+fn untrusted_objects() {
+    let untrusted = |paths: Value, operators: usize, functions: usize| {
+        let objects = |count: usize, name: &str| {
+            let some = vec![format!("`{name}` of `mallory`"); count.min(1)];
+            json!({ "public": { "count": count, "some": some }, "other": { "count": 1, "some": ["x"] } })
         };
-        let ground = json!({
-            "paths": paths,
-            "operators": planted(operators, "public.=(character varying,character varying)"),
-            "functions": planted(functions, "public.lower(character varying)"),
-            "foreign": { "hstore": "postgres" },
-            "prescribed": if operators == 17 { json!({ "housed_home": "mallory" }) } else { json!({}) },
+        let untrusted = json!({
+            "search_paths": paths,
+            "operators": objects(operators, "public.=(character varying,character varying)"),
+            "functions": objects(functions, "public.lower(character varying)"),
+            "members": { "hstore": "postgres" },
+            "schemas": if operators == 17 { json!({ "housed_home": "mallory" }) } else { json!({}) },
         });
-        json!({ "ground": ground, "superuser": false, "installed": [installed("hstore", "1.4")],
+        json!({ "untrusted": untrusted, "superuser": false, "installed": [installed("hstore", "1.4")],
                 "paths": [path("hstore", "1.8", true)] })
     };
     let path = |path: &str, reset: Option<&str>| json!([{ "path": path, "reset": reset }]);
     let reset = Some("ALTER DATABASE app RESET search_path");
-    let bad = || ground(path("evil, pg_catalog", reset), 1, 1);
+    let bad = || untrusted(path("evil, pg_catalog", reset), 1, 1);
     let pgcrypto = || json!({ "pgcrypto": "1.3" });
     snapshot(
-        "prepared_ground",
+        "untrusted_objects",
         vec![
-            ("nothing there", planned(pgcrypto(), ground(path("app, public", reset), 0, 0))),
-            ("more than names", planned(pgcrypto(), ground(path("a;b", reset), 0, 0))),
-            ("a long one", planned(pgcrypto(), ground(path(&"a;".repeat(99), reset), 0, 0))),
-            ("as the server has it", planned(pgcrypto(), ground(path("a,pg_catalog", None), 0, 0))),
-            ("an operator", planned(pgcrypto(), ground(json!([]), 1, 0))),
-            ("many operators", planned(pgcrypto(), ground(json!([]), 17, 0))),
-            ("functions", planned(pgcrypto(), ground(json!([]), 0, 3))),
+            ("nothing there", planned(pgcrypto(), untrusted(path("app, public", reset), 0, 0))),
+            ("more than names", planned(pgcrypto(), untrusted(path("a;b", reset), 0, 0))),
+            ("a long one", planned(pgcrypto(), untrusted(path(&"a;".repeat(99), reset), 0, 0))),
+            (
+                "as the server has it",
+                planned(pgcrypto(), untrusted(path("a,pg_catalog", None), 0, 0)),
+            ),
+            ("an operator", planned(pgcrypto(), untrusted(json!([]), 1, 0))),
+            (
+                "many operators, and a prescribed schema",
+                planned(json!({ "housed": "1.0" }), untrusted(json!([]), 17, 0)),
+            ),
+            ("functions", planned(pgcrypto(), untrusted(json!([]), 0, 3))),
             ("all of it", planned(json!({ "hstore": "1.8", "cube": "2" }), bad())),
             ("where no script is run", planned(json!({ "hstore": "any" }), bad())),
             (

@@ -5,11 +5,11 @@
 #![expect(clippy::expect_used, reason = "a broken case is a failed test")]
 
 use crate::plans::{lines, snapshot, story};
-use cfn_postgres_extensions::planner::catalog::Observed;
+use cfn_postgres_extensions::cloudformation::properties;
+use cfn_postgres_extensions::planner::desired::RemovalPolicy;
 use cfn_postgres_extensions::planner::plan::plan;
-use cfn_postgres_extensions::planner::removal::ownership::{Claimant, Whose};
+use cfn_postgres_extensions::planner::removal::ownership::{Claimant, Claimants};
 use cfn_postgres_extensions::planner::step::Step;
-use cfn_postgres_extensions::request::{RemovalPolicy, Request};
 use serde_json::{Value, json};
 
 const ALL: [&str; 5] = ["Odd\"Name", "cube", "earthdistance", "hstore", "keeper"];
@@ -61,20 +61,20 @@ fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> Str
         "schemas": { "public": true }, "installed": installed,
         "available": { "citext": "1.0", "cube": "1.0", "earthdistance": "1.0", "hstore": "1.0",
                        "keeper": "1.0", "Odd\"Name": "1.0" },
-        "offered": offered.collect::<Vec<_>>(), "paths": [], "home": home(), "claims": claims,
+        "offered": offered.collect::<Vec<_>>(), "paths": [], "claim_table": home(), "claims": claims,
     });
     for (key, value) in changes.as_object().expect("an object") {
         server[key] = value.clone();
     }
-    let observed: Observed = serde_json::from_value(server).expect("a server");
+    let catalog = crate::catalog(server);
     let map: serde_json::Map<String, Value> =
         map.iter().map(|name| ((*name).to_owned(), json!("any"))).collect();
     let properties = json!({ "DBSecret": "s", "PluginsMap": map, "RemovalPolicy": policy });
-    let mut wanted = Request::read(properties.as_object()).expect("properties").wanted;
-    wanted.whose = Whose::This(claimant(STACK));
+    let mut wanted = properties::read(properties.as_object()).expect("properties").desired;
+    wanted.claimants = Claimants::This(claimant(STACK));
     wanted.earlier =
         changes.get("earlier").map(|names| serde_json::from_value(names.clone()).expect("names"));
-    match plan(&wanted, &observed) {
+    match plan(&wanted, &catalog) {
         Ok(plan) => {
             let words = plan.steps.iter().filter_map(Step::change);
             lines("", &plan.steps) + &lines("-- ", words) + &lines("-- ", &plan.kept)
@@ -91,10 +91,10 @@ fn with(mut value: Value, key: &str, to: Value) -> Value {
 #[test]
 fn removals() {
     let none = json!({});
-    let away = json!({ "home": null });
+    let away = json!({ "claim_table": null });
     let hstore = || claim("hstore", true);
     let citext = || claim("other cube", false);
-    let obstacles = json!({ "obstacles": { "total": 90_000, "counts": { "hstore": 90_000 }, "dependents": [
+    let obstacles = json!({ "dependents": { "total": 90_000, "counts": { "hstore": 90_000 }, "objects": [
         { "of": ["hstore"], "what": "table column public.shops.tags", "extension": null },
         { "of": ["hstore"], "what": "view public.tagged", "extension": null } ],
         "tables": [ { "extension": "hstore", "schema": "public", "table": "kept", "condition": "", "readable": true, "has_rows": true } ] } });
@@ -107,18 +107,30 @@ fn removals() {
             ("what was there before", drop(&["hstore"], &[], &away)),
             (
                 "a schema of ours without a table",
-                drop(&["citext"], &[], &json!({ "home": with(home(), "table", json!(false)) })),
+                drop(
+                    &["citext"],
+                    &[],
+                    &json!({ "claim_table": with(home(), "table", json!(false)) }),
+                ),
             ),
             ("names with quotes", drop(&["Odd\"Name"], &[citext()], &none)),
             ("nothing new", drop(&["hstore"], &[hstore()], &none)),
             ("the last one leaves", drop(&[], &[hstore()], &none)),
             (
                 "the last one leaves, and something else is in the schema",
-                drop(&[], &[hstore()], &json!({ "home": with(home(), "alone", json!(false)) })),
+                drop(
+                    &[],
+                    &[hstore()],
+                    &json!({ "claim_table": with(home(), "alone", json!(false)) }),
+                ),
             ),
             (
                 "the last one leaves, and the table is another role's",
-                drop(&[], &[hstore()], &json!({ "home": with(home(), "owned", json!(false)) })),
+                drop(
+                    &[],
+                    &[hstore()],
+                    &json!({ "claim_table": with(home(), "owned", json!(false)) }),
+                ),
             ),
             (
                 "what the properties before did not list stays, and its claim",
@@ -178,7 +190,7 @@ fn refused_removals() {
     let hstore = || vec![claim("hstore", true)];
     let dependents = |what: &[Value]| {
         let total = what.len();
-        json!({ "obstacles": { "dependents": what, "total": total, "counts": { "hstore": total },
+        json!({ "dependents": { "objects": what, "total": total, "counts": { "hstore": total },
                                "tables": [] } })
     };
     let on = |name: &str| json!({ "of": ["hstore"], "what": format!("extension {name}"), "extension": name });
@@ -186,14 +198,14 @@ fn refused_removals() {
     let columns = |count: usize| {
         dependents(&(1..=count).map(|at| column(at, &["hstore"])).collect::<Vec<_>>())
     };
-    let on_several = json!({ "obstacles": {
-        "dependents": [column(1, &["hstore"]), column(2, &["hstore", "cube"])],
+    let on_several = json!({ "dependents": {
+        "objects": [column(1, &["hstore"]), column(2, &["hstore", "cube"])],
         "total": 44, "counts": { "hstore": 2, "cube": 1, "earthdistance": 42 }, "tables": [] } });
     let table = |readable: bool| {
-        json!({ "obstacles": { "dependents": [], "total": 0, "counts": {}, "tables": [ { "extension": "hstore", "schema": "public",
+        json!({ "dependents": { "objects": [], "total": 0, "counts": {}, "tables": [ { "extension": "hstore", "schema": "public",
             "table": "kept", "condition": "WHERE mine", "readable": readable, "has_rows": readable } ] } })
     };
-    let with_home = |key: &str, to: Value| json!({ "home": with(home(), key, to) });
+    let with_home = |key: &str, to: Value| json!({ "claim_table": with(home(), key, to) });
     let drop = |changes: Value| planned("Drop", &[], &hstore(), &changes);
     let cascade = |map: &[&str], more: &[Value], on_what: Value, earlier: &[&str]| {
         let changes = with(dependents(&[on_what]), "earlier", json!(earlier));
@@ -241,14 +253,19 @@ fn refused_removals() {
             (
                 "somebody's schema",
                 drop(
-                    json!({ "home": with(with(home(), "trusted", json!(false)), "owner", json!("somebody")) }),
+                    json!({ "claim_table": with(with(home(), "trusted", json!(false)), "owner", json!("somebody")) }),
                 ),
             ),
             ("something else of that name", drop(with_home("ours", json!(false)))),
             ("a table out of reach", drop(with_home("writable", json!(false)))),
             (
                 "no schema, and no right to make one",
-                planned("Drop", &["hstore"], &[], &json!({ "home": null, "may_create": false })),
+                planned(
+                    "Drop",
+                    &["hstore"],
+                    &[],
+                    &json!({ "claim_table": null, "may_create": false }),
+                ),
             ),
             ("a reader", drop(json!({ "read_only": true }))),
         ],
@@ -265,7 +282,7 @@ fn families() {
     let updated = |owned: bool, cousin: &str| {
         let server = json!({
             "installed": [ member("cube", "0.9", true), member("earthdistance", "0.9", owned), member("keeper", cousin, true) ],
-            "paths": [path("cube"), path("earthdistance"), path("keeper")], "home": null,
+            "paths": [path("cube"), path("earthdistance"), path("keeper")], "claim_table": null,
         });
         let mut observed = json!({
             "database": "app", "server_version": "15.8", "role": "deployer", "superuser": false,
@@ -276,11 +293,11 @@ fn families() {
         for (key, value) in server.as_object().expect("an object") {
             observed[key] = value.clone();
         }
-        let observed: Observed = serde_json::from_value(observed).expect("a server");
+        let catalog = crate::catalog(observed);
         let properties = json!({ "DBSecret": "s", "PluginsMap": { "cube": "1.0" } });
-        let wanted = Request::read(properties.as_object()).expect("properties").wanted;
+        let wanted = properties::read(properties.as_object()).expect("properties").desired;
         assert_eq!(wanted.removal, RemovalPolicy::Retain);
-        match plan(&wanted, &observed) {
+        match plan(&wanted, &catalog) {
             Ok(plan) => {
                 lines("", &plan.steps) + &lines("-- ", plan.steps.iter().filter_map(Step::change))
             }

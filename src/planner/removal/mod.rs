@@ -1,5 +1,6 @@
-//! What is dropped, and who owns what: pure.
+//! What is dropped, and who owns what.
 
-pub mod decide;
+pub(super) mod decide;
+pub mod dependents;
 pub mod ownership;
-pub mod refusal;
+mod refusal;

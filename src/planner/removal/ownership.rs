@@ -2,11 +2,7 @@
 //!
 //! Written under `Drop` and `DropCascade` alone, in the transaction of the change itself.
 
-use std::fmt::{self, Display, Formatter};
-
 use serde::Deserialize;
-
-use crate::planner::quote::Literal;
 
 /// The schema of the table, and the table.
 pub const SCHEMA: &str = "cfn_postgres_extensions";
@@ -24,33 +20,26 @@ pub struct Claimant {
 
 /// Whose claims a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
+pub enum Claimants {
     /// Those of this very resource.
     This(Claimant),
-    /// Those of this stack's resource on this server, whatever its physical id: for a Delete with
-    /// an id that this function never issued.
-    AnyOf {
-        /// The stack's ARN.
-        stack: String,
-        /// The resource's name in the template.
-        logical_id: String,
-    },
+    /// Those of this stack's resource on this server, whatever its physical id (which is empty here):
+    /// for a Delete with an id that this function never issued.
+    AnyOf(Claimant),
 }
 
-impl Default for Whose {
+impl Default for Claimants {
     fn default() -> Self {
         Self::This(Claimant::default())
     }
 }
 
-impl Whose {
-    /// Whether these are the claims of `claimant`.
-    pub fn has(&self, claimant: &Claimant) -> bool {
+impl Claimants {
+    /// Whether these are the claims of `other`.
+    pub fn has(&self, other: &Claimant) -> bool {
         match self {
-            Self::This(this) => this == claimant,
-            Self::AnyOf { stack, logical_id } => {
-                *stack == claimant.stack && *logical_id == claimant.logical_id
-            }
+            Self::This(this) => this == other,
+            Self::AnyOf(this) => this.stack == other.stack && this.logical_id == other.logical_id,
         }
     }
 }
@@ -59,7 +48,7 @@ impl Whose {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of the row, not states of ours")]
 pub struct Claim {
-    /// Whose.
+    /// Whose it is.
     pub claimant: Claimant,
     /// The extension's name.
     pub extension: String,
@@ -81,37 +70,38 @@ pub struct Claim {
 /// The schema where the table is or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of the server, not states of ours")]
-pub struct Home {
-    /// Whose schema it is.
+pub struct ClaimTable {
+    /// The owner of the schema, or the role that is not trusted.
     pub owner: String,
-    /// Schema and table belong to us, to a superuser, or, on a cloud, to a member of its stand-in
-    /// for one: somebody else's triggers and policies would run with our rights. A role that the
-    /// database itself has us take is somebody else.
+    /// Schema and table belong to the role, to a superuser, or, on a cloud, to a member of its
+    /// stand-in for one: somebody else's triggers and policies would run with the role's rights. A
+    /// role that the database itself has a session take is somebody else.
     pub trusted: bool,
     /// Something of the table's name is there.
     pub table: bool,
-    /// It is a table as we make it, down to its defaults: nothing in it can run anybody's code.
+    /// It is a table as this product makes it, down to its defaults: nothing in it runs anybody's
+    /// code.
     pub ours: bool,
-    /// We may read it.
+    /// The role may read it.
     pub readable: bool,
-    /// We may write to it; where it is missing, create it.
+    /// The role may write to it; where it is missing, create it.
     pub writable: bool,
-    /// We may drop both: they are ours, and nothing depends on the table, as a view does.
+    /// The role may drop both, and nothing depends on the table, as a view does.
     pub owned: bool,
     /// Nothing else is in the schema.
     pub alone: bool,
 }
 
-impl Home {
+impl ClaimTable {
     /// Whether the claims can be read, and believed.
     pub fn has_claims(&self) -> bool {
         self.trusted && self.table && self.ours && self.readable
     }
 }
 
-/// One statement about claims. Each displays as its SQL.
+/// One change of the claims. Displays as its SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum ClaimChange {
     /// The table, and its schema where that is missing too.
     CreateTable {
         /// Whether the schema is missing.
@@ -139,7 +129,7 @@ pub enum Entry {
     },
     /// Another resource takes the creator's place.
     Inherit {
-        /// The heir.
+        /// The owner.
         claimant: Claimant,
         /// The extension.
         extension: String,
@@ -149,91 +139,3 @@ pub enum Entry {
     /// Nothing else is in its schema.
     DropSchema,
 }
-
-impl Display for Entry {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let is = |claimant: &Claimant| {
-            format!(
-                "stack = {} AND logical_id = {} AND physical_id = {}",
-                Literal(&claimant.stack),
-                Literal(&claimant.logical_id),
-                Literal(&claimant.physical_id)
-            )
-        };
-        match self {
-            Self::CreateTable { schema } => {
-                if *schema {
-                    write!(out, "CREATE SCHEMA {SCHEMA} CREATE TABLE claim ({COLUMNS})")
-                } else {
-                    write!(out, "CREATE TABLE {SCHEMA}.claim ({COLUMNS})")
-                }
-            }
-            Self::Rebind => write!(
-                out,
-                "UPDATE {SCHEMA}.claim AS c SET home = n.oid, extension_oid = coalesce(\
-                 (SELECT e.oid FROM pg_extension AS e WHERE e.extname = c.extension), 0) \
-                 FROM pg_namespace AS n WHERE n.nspname = '{SCHEMA}' AND c.home <> n.oid \
-                 AND c.database = current_database()"
-            ),
-            Self::Purge => {
-                write!(out, "DELETE FROM {SCHEMA}.claim WHERE database <> current_database()")
-            }
-            Self::Disown => write!(
-                out,
-                "UPDATE {SCHEMA}.claim AS c SET created = false WHERE c.created AND NOT EXISTS \
-                 (SELECT FROM pg_extension AS e \
-                 JOIN pg_namespace AS n ON n.nspname = '{SCHEMA}' WHERE e.extname = c.extension \
-                 AND (e.oid = c.extension_oid OR c.home <> n.oid))"
-            ),
-            Self::Claim { claimant, extensions } => {
-                let values: Vec<_> = extensions
-                    .iter()
-                    .map(|(name, created)| format!("({}, {created})", Literal(name)))
-                    .collect();
-                write!(
-                    out,
-                    "INSERT INTO {SCHEMA}.claim (stack, logical_id, physical_id, extension, \
-                     created, extension_oid, home, database) \
-                     SELECT {}, {}, {}, e.extname, v.created, e.oid, n.oid, current_database() \
-                     FROM (VALUES {}) AS v (name, created) \
-                     JOIN pg_extension AS e ON e.extname = v.name \
-                     JOIN pg_namespace AS n ON n.nspname = '{SCHEMA}' \
-                     ON CONFLICT (stack, logical_id, physical_id, extension) DO UPDATE SET \
-                     created = EXCLUDED.created, extension_oid = EXCLUDED.extension_oid, \
-                     home = EXCLUDED.home, database = EXCLUDED.database",
-                    Literal(&claimant.stack),
-                    Literal(&claimant.logical_id),
-                    Literal(&claimant.physical_id),
-                    values.join(", ")
-                )
-            }
-            Self::Release { claimant, extensions } => {
-                let names: Vec<_> =
-                    extensions.iter().map(|name| Literal(name).to_string()).collect();
-                write!(
-                    out,
-                    "DELETE FROM {SCHEMA}.claim WHERE {} AND extension IN ({})",
-                    is(claimant),
-                    names.join(", ")
-                )
-            }
-            Self::Inherit { claimant, extension } => write!(
-                out,
-                "UPDATE {SCHEMA}.claim SET created = true, extension_oid = e.oid, home = n.oid \
-                 FROM pg_extension AS e, pg_namespace AS n WHERE n.nspname = '{SCHEMA}' \
-                 AND e.extname = extension AND {} AND extension = {}",
-                is(claimant),
-                Literal(extension)
-            ),
-            Self::DropTable => write!(out, "DROP TABLE {SCHEMA}.claim"),
-            Self::DropSchema => write!(out, "DROP SCHEMA {SCHEMA}"),
-        }
-    }
-}
-
-/// The table's columns. `home` is the oid of the table's own schema when the row was written: where
-/// it is another one now, the row came with a dump, and `extension_oid` means nothing.
-const COLUMNS: &str = "stack text NOT NULL, logical_id text NOT NULL, physical_id text NOT NULL, \
-     extension text NOT NULL, created boolean NOT NULL, extension_oid oid NOT NULL, \
-     home oid NOT NULL, database text NOT NULL, claimed_at timestamptz NOT NULL DEFAULT now(), \
-     PRIMARY KEY (stack, logical_id, physical_id, extension)";

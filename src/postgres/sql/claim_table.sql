@@ -1,9 +1,9 @@
--- Where the claims are: a schema of that name, which may be anybody's. A part of details.sql.
+-- Where the claims are: a schema of that name, which may be anybody's. One JSON document, or no row.
 SELECT jsonb_build_object(
-    'owner', pg_get_userbyid(coalesce(stranger.oid, n.nspowner)),
-    'trusted', stranger.oid IS NULL,
+    'owner', pg_get_userbyid(coalesce(untrusted_owner.oid, n.nspowner)),
+    'trusted', untrusted_owner.oid IS NULL,
     'table', c.oid IS NOT NULL,
-    -- As COLUMNS in claim.rs, and nothing else that could run anybody's code.
+    -- As COLUMNS in statement.rs, and nothing else that could run anybody's code.
     'ours', coalesce(c.relkind = 'r' AND c.relpersistence = 'p' AND c.reloftype = 0
         AND NOT c.relrowsecurity AND NOT c.relforcerowsecurity
         AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid)
@@ -42,7 +42,7 @@ SELECT jsonb_build_object(
     'alone', NOT EXISTS (
         SELECT FROM pg_depend AS d
         WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
-          AND (d.classid, d.objid) IS DISTINCT FROM ('pg_class'::regclass, c.oid)))
+          AND (d.classid, d.objid) IS DISTINCT FROM ('pg_class'::regclass, c.oid)))::text
 FROM pg_namespace AS n
 LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'claim'
 LEFT JOIN LATERAL (
@@ -69,5 +69,5 @@ LEFT JOIN LATERAL (
                 LEFT JOIN pg_database AS d ON d.oid = it.setdatabase
                 WHERE coalesce(d.datname = current_database(), true)
                   AND array_to_string(it.setconfig, E'\n') ~* ('(?n)^' || prefix || 'extensions='))))
-    LIMIT 1) AS stranger ON true
+    LIMIT 1) AS untrusted_owner ON true
 WHERE n.nspname = 'cfn_postgres_extensions'

@@ -7,12 +7,12 @@
 -- There may be very many dependents. So each step takes time in proportion to them, whatever the
 -- planner expects; all are counted, and only the first are named. Extensions are named all: the
 -- planner of this function decides about each.
-WITH RECURSIVE doomed AS MATERIALIZED (
+WITH RECURSIVE dropped AS MATERIALIZED (
     SELECT e.oid, e.extname::text AS name, e.extconfig, e.extcondition
     FROM pg_extension AS e
     WHERE $1::jsonb ? e.extname::text
 ), reached (root, classid, objid, objsubid) AS (
-    SELECT name, 'pg_extension'::regclass::oid, oid, 0 FROM doomed
+    SELECT name, 'pg_extension'::regclass::oid, oid, 0 FROM dropped
     UNION
     SELECT r.root, next.classid, next.objid, next.objsubid
     FROM reached AS r
@@ -51,7 +51,7 @@ WITH RECURSIVE doomed AS MATERIALIZED (
            row_number() OVER (ORDER BY j.classid, j.objid, j.objsubid) AS number
     FROM judged AS j
     WHERE NOT j.silent
-      AND NOT (j.classid = 'pg_extension'::regclass AND j.objid IN (SELECT oid FROM doomed))
+      AND NOT (j.classid = 'pg_extension'::regclass AND j.objid IN (SELECT oid FROM dropped))
       -- A column says no more than its table, where all of that goes.
       AND NOT (j.objsubid <> 0 AND j.whole)
 ), tables AS (
@@ -65,13 +65,13 @@ WITH RECURSIVE doomed AS MATERIALIZED (
            (SELECT m.xmin::text FROM pg_depend AS m
             WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid AND m.deptype = 'e'
               AND m.refclassid = 'pg_extension'::regclass AND m.refobjid = d.oid) AS member_since
-    FROM doomed AS d
+    FROM dropped AS d
     CROSS JOIN LATERAL unnest(d.extconfig, d.extcondition) AS config (oid, condition)
     JOIN pg_class AS c ON c.oid = config.oid AND c.relkind = 'r'
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
 )
 SELECT jsonb_build_object(
-    'dependents', coalesce((
+    'objects', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'of', n.roots,
             'what', what.type || ' ' || what.identity,

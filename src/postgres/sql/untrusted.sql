@@ -1,14 +1,11 @@
--- What others have put where extension scripts search: one JSON document. Run where a script would be,
--- or something moved by a role that is no superuser.
+-- What is configured where extension scripts search, and what roles that are not trusted own: one JSON
+-- document. The planner decides which of it concerns a script.
 --
--- $1 is {"schemas": [names of those that the planned scripts search], "prescribed": [those of them that
--- new extensions prescribe], "moved": [extensions],
--- "trusted": [roles that were trusted before a script ran, which may have made others superusers]}.
-WITH given (document) AS MATERIALIZED (
-    SELECT $1::jsonb
-), settings AS MATERIALIZED (
+-- $1 is a JSON array of the roles that were trusted before a script ran, which may have made others
+-- superusers; empty before that.
+WITH settings AS MATERIALIZED (
     -- Each by itself: a script may read the database's, whatever the role's is (PostGIS's topology does).
-    -- The length is bounded for our memory; what is cut is refused.
+    -- The length is bounded for the function's memory; what is cut is refused.
     SELECT substr(entry, length('search_path=') + 1, 65536) AS path,
            format(CASE WHEN s.setdatabase = 0 AND s.setrole = 0 THEN 'ALTER ROLE ALL'
                        WHEN s.setdatabase = 0 THEN 'ALTER ROLE %1$I'
@@ -22,30 +19,22 @@ WITH given (document) AS MATERIALIZED (
 ), configured AS MATERIALIZED (
     SELECT path, reset FROM settings
     UNION ALL
-    -- Our own SET does not change reset_val.
+    -- The session's own SET does not change reset_val.
     SELECT left(reset_val, 65536), NULL
     FROM pg_settings
     WHERE name = 'search_path'
       AND NOT EXISTS (SELECT FROM settings WHERE path = left(reset_val, 65536))
 ), names AS MATERIALIZED (
-    SELECT jsonb_array_elements_text(document -> 'schemas')::name AS name FROM given
-    UNION
     -- The server folds letters beyond ASCII in some encodings only.
     SELECT unnest(ARRAY[
-        replace(word[1], '""', '"'), lower(word[2]), lower(word[2] COLLATE "C")])::name
+        replace(word[1], '""', '"'), lower(word[2]), lower(word[2] COLLATE "C")])::name AS name
     FROM configured
     CROSS JOIN LATERAL regexp_matches(path, '"((?:[^"]|"")*)"|([^", \t\n\r\f]+)', 'g') AS word
-), searched AS MATERIALIZED (
-    -- A trusted extension's script runs as the superuser of the cluster.
-    SELECT oid FROM pg_namespace
-    WHERE nspname IN (SELECT name FROM names)
-       OR nspname IN (current_user, session_user, pg_get_userbyid(10))
-          AND EXISTS (SELECT FROM names WHERE name = '$user')
 ), trusted AS MATERIALIZED (
-    SELECT oid FROM pg_roles CROSS JOIN given
-    WHERE (document -> 'trusted' = '[]' OR document -> 'trusted' ? rolname::text)
+    SELECT oid FROM pg_roles
+    WHERE ($1::jsonb = '[]' OR $1::jsonb ? rolname::text)
       AND (rolsuper
-      -- As in home.sql: a role that the database has us take is somebody else.
+      -- As in claim_table.sql: a role that the database has the session take is somebody else.
        OR rolname = current_user AND NOT EXISTS (
         SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
         WHERE d.datname = current_database() AND s.setrole = 0
@@ -56,14 +45,14 @@ WITH given (document) AS MATERIALIZED (
     WHERE t.typtype IN ('d', 'e')
        OR EXISTS (SELECT FROM pg_cast AS c
                   WHERE c.casttarget = t.oid AND c.castsource < 16384 AND c.castcontext = 'i')
-), operators AS MATERIALIZED (
+), objects AS MATERIALIZED (
     -- Who owns the function decides what the operator does. Below 16384 are the server's own types: one
     -- of them is enough for the operator to fit better than that of pg_catalog.
-    SELECT o.oid, CASE WHEN o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
-                       THEN p.proowner ELSE o.oprowner END AS owner
+    SELECT 'operators' AS kind, o.oid, o.oprnamespace AS schema, o.oid::regoperator::text AS name,
+           CASE WHEN o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
+                THEN p.proowner ELSE o.oprowner END AS owner
     FROM pg_operator AS o LEFT JOIN pg_proc AS p ON p.oid = o.oprcode
-    WHERE o.oprnamespace = ANY (ARRAY(SELECT oid FROM searched))
-      AND (o.oprleft < 16384 OR o.oprleft = ANY (ARRAY(SELECT oid FROM fitting)))
+    WHERE (o.oprleft < 16384 OR o.oprleft = ANY (ARRAY(SELECT oid FROM fitting)))
       AND (o.oprright < 16384 OR o.oprright = ANY (ARRAY(SELECT oid FROM fitting)))
       AND (o.oprleft BETWEEN 1 AND 16383 OR o.oprright BETWEEN 1 AND 16383)
       AND NOT (o.oprowner = ANY (ARRAY(SELECT oid FROM trusted))
@@ -72,46 +61,53 @@ WITH given (document) AS MATERIALIZED (
         SELECT FROM pg_operator AS built_in
         WHERE built_in.oprname = o.oprname
           AND built_in.oprnamespace = 'pg_catalog'::regnamespace)
-), functions AS MATERIALIZED (
-    SELECT p.oid, p.proowner AS owner
+    UNION ALL
+    SELECT 'functions', p.oid, p.pronamespace, p.oid::regprocedure::text, p.proowner
     FROM pg_proc AS p
-    WHERE p.pronamespace = ANY (ARRAY(SELECT oid FROM searched))
-      AND p.proowner <> ALL (ARRAY(SELECT oid FROM trusted))
+    WHERE p.proowner <> ALL (ARRAY(SELECT oid FROM trusted))
       AND 16384 > ALL (p.proargtypes::oid[])
       AND EXISTS (
         SELECT FROM pg_proc AS built_in
         WHERE built_in.proname = p.proname
           AND built_in.pronamespace = 'pg_catalog'::regnamespace)
+), counted AS (
+    SELECT kind, schema, name, owner, count(*) OVER of_schema AS count,
+           row_number() OVER (of_schema ORDER BY oid) AS number
+    FROM objects
+    WINDOW of_schema AS (PARTITION BY kind, schema)
+), listed AS (
+    SELECT kind, n.nspname, jsonb_build_object('count', max(count), 'some', jsonb_agg(
+               format('`%s` of `%s`', name, pg_get_userbyid(owner)) ORDER BY number)) AS objects
+    FROM counted JOIN pg_namespace AS n ON n.oid = schema
+    WHERE number <= 5
+    GROUP BY kind, n.nspname
 )
 SELECT jsonb_build_object(
     'trusted', ARRAY(SELECT rolname FROM pg_roles AS r JOIN trusted AS t ON t.oid = r.oid),
-    'paths', (SELECT jsonb_agg(to_jsonb(c)) FROM configured AS c),
-    'operators', jsonb_build_object(
-        'count', (SELECT count(*) FROM operators),
-        'some', ARRAY(
-            SELECT jsonb_build_object('name', oid::regoperator::text,
-                                      'owner', pg_get_userbyid(owner))
-            FROM operators ORDER BY oid LIMIT 5)),
-    'functions', jsonb_build_object(
-        'count', (SELECT count(*) FROM functions),
-        'some', ARRAY(
-            SELECT jsonb_build_object('name', oid::regprocedure::text,
-                                      'owner', pg_get_userbyid(owner))
-            FROM functions ORDER BY oid LIMIT 5)),
+    'search_paths', (SELECT jsonb_agg(to_jsonb(c)) FROM configured AS c),
+    -- A trusted extension's script runs as the superuser of the cluster.
+    'searched', ARRAY(
+        SELECT nspname FROM pg_namespace
+        WHERE nspname IN (SELECT name FROM names)
+           OR nspname IN (current_user, session_user, pg_get_userbyid(10))
+              AND EXISTS (SELECT FROM names WHERE name = '$user')),
+    'operators', (SELECT coalesce(jsonb_object_agg(nspname, objects), '{}')
+                  FROM listed WHERE kind = 'operators'),
+    'functions', (SELECT coalesce(jsonb_object_agg(nspname, objects), '{}')
+                  FROM listed WHERE kind = 'functions'),
     -- Scripts go on with the tables that they find there.
-    'prescribed', (
-        SELECT coalesce(jsonb_object_agg(n.nspname, pg_get_userbyid(other.owner)), '{}')
-        FROM given JOIN pg_namespace AS n ON document -> 'prescribed' ? n.nspname::text
-        CROSS JOIN LATERAL (
-            SELECT owner
-            FROM (SELECT n.nspowner UNION ALL
-                  SELECT c.relowner FROM pg_class AS c WHERE c.relnamespace = n.oid) AS o (owner)
-            WHERE owner <> ALL (ARRAY(SELECT oid FROM trusted))
-            LIMIT 1) AS other),
+    'schemas', (
+        SELECT coalesce(jsonb_object_agg(nspname, pg_get_userbyid(owner)), '{}')
+        FROM (SELECT n.nspname, min(owner) AS owner
+              FROM (SELECT oid AS schema, nspowner AS owner FROM pg_namespace
+                    UNION ALL SELECT relnamespace, relowner FROM pg_class) AS owned
+              JOIN pg_namespace AS n ON n.oid = schema
+              WHERE owner <> ALL (ARRAY(SELECT oid FROM trusted))
+              GROUP BY n.nspname) AS schemas),
     -- Whose the objects are that SET SCHEMA would have to own, and does not.
-    'foreign', (
+    'members', (
         SELECT coalesce(jsonb_object_agg(e.extname, pg_get_userbyid(part.owner)), '{}')
-        FROM given JOIN pg_extension AS e ON document -> 'moved' ? e.extname::text
+        FROM pg_extension AS e
         CROSS JOIN LATERAL (
             SELECT coalesce(p.proowner, t.typowner, o.oprowner) AS owner
             FROM pg_depend AS d
@@ -121,5 +117,7 @@ SELECT jsonb_build_object(
             WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
               AND d.deptype = 'e'
               AND NOT pg_has_role(coalesce(p.proowner, t.typowner, o.oprowner), 'USAGE')
-            LIMIT 1) AS part)
+            LIMIT 1) AS part
+        -- A superuser has every role.
+        WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
 )::text

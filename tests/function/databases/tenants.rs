@@ -161,7 +161,7 @@ fn the_databases_are_listed_in_one_with_timeouts_of_its_owners() {
 }
 
 #[test]
-fn of_every_database_a_full_one_is_passed_over() {
+fn of_every_database_a_full_one_is_skipped() {
     let shared = Shared::new();
     let env = &shared.env;
     // A superuser is let in past every limit.
@@ -176,7 +176,7 @@ fn of_every_database_a_full_one_is_passed_over() {
     assert_eq!(
         response.data("Changes"),
         "app: created hstore 1.7; postgres: created hstore 1.7; \
-         his: passed over (all its connections are taken)"
+         his: skipped (all its connections are taken)"
     );
     assert_eq!(response.data("hstore"), "1.7");
     assert_eq!(
@@ -191,12 +191,12 @@ fn of_every_database_a_full_one_is_passed_over() {
     let mut leaving = env.event_about("Update", &response.id, &app);
     leaving["OldResourceProperties"] = env.event("Update", &every)["ResourceProperties"].clone();
     let response = env.deliver(&leaving).succeeded();
-    assert!(response.data("Changes").contains("his: passed over"), "{response:#?}");
+    assert!(response.data("Changes").contains("his: skipped"), "{response:#?}");
 
     // The secret's own, and all of them: then there is nothing to report.
     shared.admin.query("ALTER DATABASE app CONNECTION LIMIT 0");
     let response = env.create_with(&every).succeeded();
-    assert!(response.data("Changes").contains("app: passed over"), "{response:#?}");
+    assert!(response.data("Changes").contains("app: skipped"), "{response:#?}");
     shared.admin.query("ALTER DATABASE postgres CONNECTION LIMIT 0");
     shared.admin.query("ALTER DATABASE template1 ALLOW_CONNECTIONS true");
     env.create_with(&every).failed(&["53300"]);
@@ -206,20 +206,20 @@ fn of_every_database_a_full_one_is_passed_over() {
 }
 
 #[test]
-fn of_every_database_one_with_a_name_that_is_no_utf_8_is_passed_over() {
+fn of_every_database_one_with_a_name_that_is_no_utf_8_is_skipped() {
     let shared = Shared::new();
     shared.admin.query("CREATE DATABASE odd OWNER tenant");
     shared.give_an_odd_name("odd");
     let every = json!({ "Databases": "*", "PluginsMap": { "hstore": "1.7" },
                         "RemovalPolicy": "Drop" });
     let response = shared.env.create_with(&every).succeeded();
-    let passed_over = "od\u{fffd}d: passed over (its name is no UTF-8)";
-    assert!(response.data("Changes").contains(passed_over), "{response:#?}");
+    let skipped = "od\u{fffd}d: skipped (its name is no UTF-8)";
+    assert!(response.data("Changes").contains(skipped), "{response:#?}");
     assert_eq!(shared.his.installed(), "hstore 1.7");
-    let log = "passed over: its name is no UTF-8";
+    let log = "skipped: its name is no UTF-8";
     assert!(response.log.iter().any(|line| line.contains(log)), "{response:#?}");
     let delete = shared.env.event_about("Delete", &response.id, &every);
     let response = shared.env.deliver(&delete).succeeded();
-    assert!(response.reason.contains(passed_over), "{response:#?}");
+    assert!(response.reason.contains(skipped), "{response:#?}");
     assert_eq!(shared.his.installed(), "");
 }

@@ -73,7 +73,7 @@ fn a_connection_that_does_not_respond_is_replaced() {
 fn a_server_that_never_responds() {
     let faults = FaultInjection::new(6);
     faults.proxy.set_default(Behavior::Silent);
-    faults.create().failed(&["gave up waiting", "no answer within", "security group"]);
+    faults.create().failed(&["gave up waiting", "no response within", "security group"]);
     assert_eq!(faults.installed(), "");
 }
 

@@ -77,7 +77,7 @@ fn the_bucket_cannot_be_reached_at_first() {
     let proxy = Proxy::closed(bucket(&env));
     std::thread::scope(|scope| {
         let creating = scope.spawn(|| create_through(&env, &proxy, 20));
-        eventually(|| env.function.output().contains("sending the answer"));
+        eventually(|| env.function.output().contains("sending the response"));
         proxy.open();
         assert_eq!(creating.join().expect("an outcome"), Ok(Value::Null));
     });

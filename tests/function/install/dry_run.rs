@@ -22,7 +22,7 @@ fn a_dry_run_drops_and_records_nothing() {
         response.data("Changes"),
         env.with_default_versions("created citext 1.6; dropped hstore 1.7")
     );
-    response.logged("Rehearsing: DROP EXTENSION \"hstore\" RESTRICT;");
+    response.logged("Dry run: DROP EXTENSION \"hstore\" RESTRICT;");
     assert_eq!(response.data("After"), env.with_default_versions("citext 1.6, plpgsql 1.0"));
     assert_eq!(env.database.installed(), "hstore 1.7");
     assert_eq!(claims(&env.database), "a hstore created");
@@ -42,13 +42,9 @@ fn plan(env: &TestEnvironment, event: &Value) -> Output {
     let server = server();
     let folder = Path::new(&server.ca).with_file_name(format!("plan-{}", env.database.name));
     std::fs::write(&folder, event.to_string()).expect("a file");
-    Command::new("python3")
-        .args([
-            "tools/plan.py",
-            &folder.to_string_lossy(),
-            "--binary",
-            env!("CARGO_BIN_EXE_cfn-postgres-extensions"),
-        ])
+    let function = Path::new(env!("CARGO_BIN_EXE_cfn-postgres-extensions"));
+    Command::new(function.with_file_name("examples/plan"))
+        .arg(&folder)
         .env("PGHOST", &server.host)
         .env("PGPORT", server.port.to_string())
         .env("PGUSER", &server.user)
@@ -56,7 +52,7 @@ fn plan(env: &TestEnvironment, event: &Value) -> Output {
         .env("PGDATABASE", &env.database.name)
         .env("PGSSLROOTCERT", &server.ca)
         .output()
-        .expect("python3")
+        .expect("the program")
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_response_to_another_request_is_not_forwarded() {
         document[field] = json!("somebody else's");
         let message = json!({ "errorType": "NotDelivered", "errorMessage": document.to_string() });
         let response = second.response_to(&event, &record(&event, "RetriesExhausted", &message));
-        let response = response.failed(&["not an answer to this request"]);
+        let response = response.failed(&["not a response to this request"]);
         assert_eq!(response.id, "Extensions-create-unknown");
     }
 }

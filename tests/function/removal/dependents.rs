@@ -102,7 +102,7 @@ fn first(rows: Vec<Vec<String>>) -> BTreeSet<String> {
 fn named(session: &Session, names: &str) -> BTreeSet<String> {
     let text = session.value(&look(names, None));
     let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let dependents = found["dependents"].as_array().expect("a list");
+    let dependents = found["objects"].as_array().expect("a list");
     dependents.iter().map(|it| it["what"].as_str().expect("a text").to_owned()).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cfn_postgres_extensions::request::RemovalPolicy;
+use cfn_postgres_extensions::planner::desired::RemovalPolicy;
 use proptest::prelude::*;
 
 /// Every extension; `keeper` has a configuration table.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::request::RemovalPolicy;
+use cfn_postgres_extensions::planner::desired::RemovalPolicy;
 
 use super::event::{Action, DATABASES, Id, ManualChange, PLACES, RESOURCES, Wish, requirement};
 use super::oracle::{Asked, Key, Oracle, Snapshot, Whose};

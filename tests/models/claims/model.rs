@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfn_postgres_extensions::planner::catalog::Observed;
-use cfn_postgres_extensions::planner::plan::{Plan, doomed, plan};
-use cfn_postgres_extensions::planner::removal::ownership::{self, Claimant, Entry};
+use cfn_postgres_extensions::planner::catalog::Catalog;
+use cfn_postgres_extensions::planner::desired::{Desired, DesiredExtension, DesiredVersion};
+use cfn_postgres_extensions::planner::plan::{Plan, plan, to_drop};
+use cfn_postgres_extensions::planner::removal::ownership::{self, ClaimChange, Claimant};
 use cfn_postgres_extensions::planner::step::Step;
-use cfn_postgres_extensions::request::{Wanted, WantedExtension, WantedVersion};
 use serde_json::{Value, json};
 
 use crate::claims::event::{DATABASES, ManualChange, NAMES, RESOURCES, requirement};
@@ -85,7 +85,7 @@ impl Model {
     }
 
     /// What the three looks would see.
-    fn observed(&self, database: usize, wanted: &Wanted) -> Observed {
+    fn catalog(&self, database: usize, desired: &Desired) -> Catalog {
         let it = &self.databases[database];
         let installed = it.extensions.keys().map(|name| {
             json!({ "name": name, "version": "1.0", "schema": "public", "relocatable": true,
@@ -101,22 +101,24 @@ impl Model {
                     "ours": it.table.is_some(), "readable": true, "writable": true, "owned": true,
                     "alone": !it.clutter })
         });
-        let mut observed: Observed = serde_json::from_value(json!({
+        let mut catalog: Catalog = serde_json::from_value(json!({
             "database": database.to_string(), "server_version": "15.8", "role": "r",
             "superuser": true, "delegated": false, "may_create": true, "read_only": false,
             "libraries": null, "rds_extensions": null, "rds_allowed_extensions": null,
-            "cron_database": null, "schemas": { "public": true },
+            "cron_database": null,
             "installed": installed.collect::<Vec<_>>(),
             "available": NAMES.iter().map(|name| (*name, "1.0")).collect::<BTreeMap<_, _>>(),
-            "offered": offered.collect::<Vec<_>>(), "paths": [], "home": home,
+            "offers": { "versions": offered.collect::<Vec<_>>(), "paths": [],
+                        "schemas": { "public": true } },
+            "claim_table": home,
             "claims": it.claims(database),
         }))
         .expect("a server");
-        let names: Vec<&'static str> = doomed(wanted, &observed).into_iter().map(known).collect();
+        let names: Vec<&'static str> = to_drop(desired, &catalog).into_iter().map(known).collect();
         if !names.is_empty() {
-            observed.obstacles = serde_json::from_value(it.obstacles(&names)).expect("obstacles");
+            catalog.dependents = serde_json::from_value(it.dependents(&names)).expect("dependents");
         }
-        observed
+        catalog
     }
 
     fn run(&mut self, database: usize, step: &Step) {
@@ -131,15 +133,15 @@ impl Model {
             Step::Drop { extensions, cascade, along } => {
                 let names: Vec<_> = extensions.iter().map(|(name, _)| known(name)).collect();
                 assert!(!names.contains(&"plpgsql"), "{step}");
-                let obstacles = it.obstacles(&names);
-                let dependents = obstacles["dependents"].as_array().expect("a list").len();
+                let dependents = it.dependents(&names);
+                let dependents = dependents["objects"].as_array().expect("a list").len();
                 assert!(*cascade || dependents == 0, "the server refuses: {step}");
                 let rows = it.rows && names.contains(&"keeper");
                 assert!(*cascade || !rows, "rows are lost: {step}");
                 assert_eq!(along.len(), dependents + usize::from(rows), "all is said: {step:?}");
                 it.remove(&names);
             }
-            Step::Note(entry) => it.note(entry, database, fresh),
+            Step::Claims(entry) => it.note(entry, database, fresh),
             other => panic!("nobody asked for that: {other}"),
         }
     }
@@ -148,30 +150,27 @@ impl Model {
         plan.steps.iter().for_each(|step| self.run(database, step));
         let it = &self.databases[database];
         assert!(it.table.as_ref().is_none_or(|rows| !rows.is_empty()), "a table without claims");
-        if plan.steps.iter().any(|step| matches!(step, Step::Note(Entry::DropTable))) {
+        if plan.steps.iter().any(|step| matches!(step, Step::Claims(ClaimChange::DropTable))) {
             assert!(it.home.is_none() || it.clutter, "a schema of ours without a table");
         }
     }
 
     fn plans(&self, request: &Request) -> Option<Vec<(usize, Plan)>> {
         let whose = match request.whose {
-            Whose::This(key) => ownership::Whose::This(claimant(key)),
-            Whose::AnyOf(who) => {
-                let Claimant { stack, logical_id, .. } = claimant(Key { who, place: 0 });
-                ownership::Whose::AnyOf { stack, logical_id }
-            }
+            Whose::This(key) => ownership::Claimants::This(claimant(key)),
+            Whose::AnyOf(who) => ownership::Claimants::AnyOf(claimant(Key { who, place: 0 })),
         };
         let mut plans = Vec::new();
         for (database, Asked { map, before, .. }) in request.asked() {
-            let any = WantedExtension { version: WantedVersion::Any, schema: None };
-            let wanted = Wanted {
+            let any = DesiredExtension { version: DesiredVersion::Any, schema: None };
+            let wanted = Desired {
                 extensions: map.iter().map(|name| ((*name).to_owned(), any.clone())).collect(),
                 removal: request.wish.policy,
-                whose: whose.clone(),
+                claimants: whose.clone(),
                 earlier: before.map(|names| names.into_iter().map(ToOwned::to_owned).collect()),
-                ..Wanted::default()
+                ..Desired::default()
             };
-            plans.push((database, plan(&wanted, &self.observed(database, &wanted)).ok()?));
+            plans.push((database, plan(&wanted, &self.catalog(database, &wanted)).ok()?));
         }
         Some(plans)
     }
@@ -195,8 +194,8 @@ impl Database {
         rows.collect()
     }
 
-    /// As `obstacles.sql` answers, and the look at the rows after it.
-    fn obstacles(&self, names: &[&'static str]) -> Value {
+    /// As `dependents.sql` answers, and the look at the rows after it.
+    fn dependents(&self, names: &[&'static str]) -> Value {
         let mut gone: BTreeSet<&str> = names.iter().copied().collect();
         let mut dependents = Vec::new();
         for name in self.extensions.keys().filter(|name| !names.contains(name)) {
@@ -222,7 +221,7 @@ impl Database {
         let total = dependents.len();
         let counts: BTreeMap<_, _> =
             names.iter().filter(|_| total > 0).map(|name| (*name, total)).collect();
-        json!({ "dependents": dependents, "total": total, "counts": counts, "tables": tables })
+        json!({ "objects": dependents, "total": total, "counts": counts, "tables": tables })
     }
 
     fn remove(&mut self, names: &[&'static str]) {
@@ -240,17 +239,17 @@ impl Database {
     }
 
     /// As the table of claims would take the statement.
-    fn note(&mut self, entry: &Entry, database: usize, fresh: u32) {
+    fn note(&mut self, entry: &ClaimChange, database: usize, fresh: u32) {
         let current = |row: &Row| row.database == database;
         let (extensions, home) = (&self.extensions, self.home);
-        if let Entry::CreateTable { schema } = entry {
+        if let ClaimChange::CreateTable { schema } = entry {
             assert_eq!(*schema, home.is_none(), "{entry}");
             assert!(self.table.is_none(), "{entry}");
             self.home = home.or(Some(fresh));
             self.table = Some(Vec::new());
             return;
         }
-        if *entry == Entry::DropSchema {
+        if *entry == ClaimChange::DropSchema {
             assert!(self.table.is_none() && !self.clutter, "{entry}");
             self.home = None;
             return;
@@ -258,21 +257,21 @@ impl Database {
         let rows = self.table.as_mut().unwrap_or_else(|| panic!("there is no table: {entry}"));
         let home = home.expect("the table's schema");
         match entry {
-            Entry::CreateTable { .. } | Entry::DropSchema => {}
-            Entry::Rebind => {
+            ClaimChange::CreateTable { .. } | ClaimChange::DropSchema => {}
+            ClaimChange::Rebind => {
                 for row in rows.iter_mut().filter(|row| current(row) && row.home != home) {
                     let oid = extensions.get(row.extension.as_str()).copied();
                     (row.oid, row.home) = (oid.unwrap_or(0), home);
                 }
             }
-            Entry::Purge => rows.retain(current),
-            Entry::Disown => {
+            ClaimChange::Purge => rows.retain(current),
+            ClaimChange::Disown => {
                 for row in rows.iter_mut() {
                     let oid = extensions.get(row.extension.as_str());
                     row.created &= oid.is_some_and(|oid| *oid == row.oid || row.home != home);
                 }
             }
-            Entry::Claim { claimant, extensions: named } => {
+            ClaimChange::Claim { claimant, extensions: named } => {
                 for (name, created) in named {
                     let Some(oid) = extensions.get(name.as_str()) else { continue };
                     let row = Row {
@@ -290,18 +289,18 @@ impl Database {
                     }
                 }
             }
-            Entry::Release { claimant, extensions } => {
+            ClaimChange::Release { claimant, extensions } => {
                 rows.retain(|row| {
                     row.claimant != *claimant || !extensions.contains(&row.extension)
                 });
             }
-            Entry::Inherit { claimant, extension } => {
+            ClaimChange::Inherit { claimant, extension } => {
                 let it = |row: &&mut Row| row.claimant == *claimant && row.extension == *extension;
                 let row = rows.iter_mut().find(it).expect("an heir");
                 let oid = extensions[extension.as_str()];
                 (row.created, row.oid, row.home) = (true, oid, home);
             }
-            Entry::DropTable => self.table = None,
+            ClaimChange::DropTable => self.table = None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cfn_postgres_extensions::cloudformation::physical_id;
-use cfn_postgres_extensions::request::RemovalPolicy;
+use cfn_postgres_extensions::planner::desired::RemovalPolicy;
 use serde_json::{Value, json};
 
 use crate::claims::event::{Id, ManualChange, NAMES, RESOURCES, Wish};

@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cfn_postgres_extensions::aws::config;
 use cfn_postgres_extensions::aws::http;
 use cfn_postgres_extensions::aws::rds_token::Signer;
-use cfn_postgres_extensions::lambda::failure_destination::Responder;
+use cfn_postgres_extensions::lambda::failure_destination::FailureDestination;
 use cfn_postgres_extensions::lambda::handler::Handler;
-use cfn_postgres_extensions::tls::Trust;
+use cfn_postgres_extensions::postgres::target::AllowedHosts;
+use cfn_postgres_extensions::reconcile::connector::Clients;
+use cfn_postgres_extensions::tls::Roots;
 use fastrand::Rng;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -81,7 +83,7 @@ pub struct World {
     /// The first function.
     pub handler: Handler,
     /// The responder.
-    pub responder: Responder,
+    pub responder: FailureDestination,
     /// Where the responses go.
     pub bucket: ResponseBucket,
     /// The account's secrets.
@@ -97,7 +99,7 @@ impl World {
         let secrets = SecretsManager::start();
         let url = secrets.url();
         let handler = handler(&url);
-        let responder = Responder { http: handler.http.clone(), region: None };
+        let responder = FailureDestination { http: handler.http.clone(), region: None };
         let databases = PLACES.iter().map(|_| Database::create()).collect();
         let world = Self {
             runtime,
@@ -220,15 +222,17 @@ pub fn handler(secrets_url: &str) -> Handler {
         "AWS_SECRET_ACCESS_KEY" => Some("wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY".to_owned()),
         _ => None,
     };
-    let trust = Trust::default();
-    let tls = trust.for_aws().expect("TLS");
+    let roots = Roots::default();
+    let tls = roots.for_aws().expect("TLS");
     let http = http::client(tls).expect("a client");
     let secrets = config::secrets_manager(&environment, http::for_sdk(http.clone()));
     let signer = Signer {
         credentials: config::credentials(&environment),
         region: config::region(&environment),
     };
-    Handler { http, secrets, signer, trust, unusable_bundle: None }
+    let allowed_hosts = AllowedHosts::default();
+    let clients = Clients { secrets, signer, roots, allowed_hosts };
+    Handler { http, clients, unusable_bundle: None }
 }
 
 /// An invocation that has a minute.
