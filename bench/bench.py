@@ -101,8 +101,8 @@ class Bench:
         with self.admin.databases(["bench"]):
             async with self.running(self.ours, 20) as (_, emulator, proxy):
                 await emulator.invoke(functions.event("Create", extensions, "bench"))
+                self.add(f"round trips {count}", self.ours, max(proxy.round_trips))
             self.expect("bench", extensions)
-        self.add(f"round trips {count}", self.ours, max(proxy.round_trips))
 
     async def many_databases(self, function, extensions, batches):
         """One event for each batch of databases, at a distance, with nothing to do in them."""
