@@ -268,7 +268,7 @@ impl TestEnvironment {
                           WHERE object_type = 'extension' AND object_identity = '{extension}')
                THEN {statement}; END IF;
              END $body$;
-             CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+             CREATE EVENT TRIGGER run_after_create ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
                EXECUTE FUNCTION public.run_after_create()"
         ));
     }

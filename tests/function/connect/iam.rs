@@ -11,7 +11,7 @@ use crate::support::test_environment::{SECRET, TestEnvironment};
 use crate::support::token::Expected;
 use serde_json::{Value, json};
 
-/// A function, the door and a role that may come in.
+/// A function, an RDS endpoint and a role that may log in.
 struct IamEnvironment {
     env: TestEnvironment,
     endpoint: IamEndpoint,
@@ -26,7 +26,7 @@ impl IamEnvironment {
     fn with(environment: &[(&str, String)], endpoint: &str) -> Self {
         let env = TestEnvironment::with(Database::create(), environment);
         let role = unique("app user+1@example.com ä");
-        env.database.role_called(&role, "a password that nobody asks for", "SUPERUSER");
+        env.database.role_called(&role, "a password that is not used", "SUPERUSER");
         let endpoint = IamEndpoint::open(Expected::at(endpoint));
         Self { env, endpoint, role }
     }
@@ -64,7 +64,7 @@ impl IamEnvironment {
         response
     }
 
-    /// Everybody who came, all of them with a token that is right.
+    /// All logins, each with a token that is right.
     #[track_caller]
     fn accepted_logins(&self) -> Vec<Login> {
         let logins = self.endpoint.logins();

@@ -244,7 +244,7 @@ fn one_that_fails_after_all_plans_were_good() {
     assert_eq!(hash.len(), 8, "the server's id, not `{}`", response.id);
     let again = env.deliver(&event).failed(&["not today"]);
     assert_eq!(again.id, response.id);
-    env.database.query("DROP EVENT TRIGGER refuse");
+    env.database.query("DROP EVENT TRIGGER run_after_create");
     assert_eq!(env.deliver(&event).succeeded().id, response.id);
     for database in &others {
         assert_eq!(database.installed(), "hstore 1.7");
@@ -264,10 +264,10 @@ fn a_failure_that_left_something_has_the_same_id_each_time() {
 fn one_that_fails_alone_leaves_nothing() {
     let (env, others) = with_others(1);
     env.run_after_create("hstore", "RAISE EXCEPTION 'not today'");
-    let refuse = "SELECT pg_get_functiondef('public.run_after_create'::regproc)";
+    let function = "SELECT pg_get_functiondef('public.run_after_create'::regproc)";
     others[0].query(&format!(
         "{}; CREATE EVENT TRIGGER run_after_create ON ddl_command_end EXECUTE FUNCTION public.run_after_create()",
-        env.database.value(refuse)
+        env.database.value(function)
     ));
     let all = names(&env, &others);
     let response = create(&env, &json!(all), &json!({ "hstore": "1.7" })).failed(&["not today"]);
@@ -285,11 +285,13 @@ fn one_that_fails_alone_leaves_nothing() {
 #[test]
 fn a_slow_database_is_named_and_delays_no_other() {
     let (env, others) = with_others(6);
-    let env = env.with_seconds(14);
+    let env = env.with_seconds(24);
     let slow = &env.database.name;
     env.database.query(LOCK);
     let all = names(&env, &others);
-    let response = create(&env, &json!(all), &json!({ "hstore": "1.7" })).failed(&[slow, "lock"]);
+    let event =
+        env.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
+    let response = env.deliver_once(&event).failed(&[slow, "lock"]);
     for database in &others {
         assert!(!response.reason.contains(&database.name), "{}", response.reason);
     }
@@ -297,8 +299,6 @@ fn a_slow_database_is_named_and_delays_no_other() {
     // Slow only when it comes to changing: the others are done, and it is named.
     env.database.query("SELECT pg_advisory_unlock_all()");
     env.run_after_create("hstore", "PERFORM pg_sleep(60)");
-    let event =
-        env.event("Create", &json!({ "Databases": all, "PluginsMap": { "hstore": "1.7" } }));
     let response = env.deliver_once(&event).failed(&["time ran out", slow, "stay so"]);
     assert_ne!(response.id, "Extensions-create-failed");
     for database in &others {

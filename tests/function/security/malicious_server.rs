@@ -35,18 +35,18 @@ fn hstore(more: &Value) -> Value {
     properties
 }
 
-/// Lets the secret itself name the rogue server.
+/// Has the secret itself name the malicious server.
 fn let_the_secret_name(env: &TestEnvironment, malicious: &MaliciousServer) {
     let mut secret = env.secret_of(&server().user, &server().password);
     secret["port"] = json!(malicious.port);
     env.secrets.put(SECRET, "AWSCURRENT", secret.to_string());
 }
 
-/// Panics unless somebody came and sent nothing after the startup message.
+/// Panics unless a client connected and sent nothing after the startup message.
 #[track_caller]
 fn assert_got_nothing(malicious: &MaliciousServer, what: &str) {
     let heard = malicious.heard();
-    assert!(!heard.is_empty(), "nobody came: {what}");
+    assert!(!heard.is_empty(), "no connection: {what}");
     for heard in heard {
         let startup = String::from_utf8_lossy(&heard.startup);
         assert!(!startup.contains(&server().password), "{what}: {startup}");

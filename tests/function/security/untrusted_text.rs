@@ -85,7 +85,8 @@ fn a_password_that_the_server_repeats_is_hidden() {
         env.run_after_create("hstore", &stage_of(part));
         let response = env.create(&json!({ "hstore": "1.7" })).failed(&["no: (hidden), no"]);
         assert!(response.log.iter().any(|line| line.contains("no: (hidden), no")), "{response:#?}");
-        env.database.query("DROP EVENT TRIGGER refuse; DROP FUNCTION public.run_after_create()");
+        env.database
+            .query("DROP EVENT TRIGGER run_after_create; DROP FUNCTION public.run_after_create()");
     }
     // Of a version of the secret that was rejected, too: it may be another server's.
     env.secrets.put(SECRET, "AWSCURRENT", env.secret_of(&role, "an older password").to_string());
