@@ -29,7 +29,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of the test environment's function for an endpoint of that name; its port and the user are whoever's.
+    /// The token of the test environment's function for an endpoint of that name; the port and the
+    /// user are those of each connection.
     pub fn at(host: &str) -> Self {
         Self {
             host: host.to_owned(),

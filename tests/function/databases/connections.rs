@@ -64,9 +64,9 @@ fn a_server_with_few_connections() {
 }
 
 /// How many databases one server has in the last story: 200 are said to be done within one budget,
-/// 60 do in an ordinary run.
+/// 20 do in an ordinary run.
 fn many() -> usize {
-    std::env::var("TEST_MANY_DATABASES").ok().map_or(60, |text| text.parse().unwrap_or(200))
+    std::env::var("TEST_MANY_DATABASES").ok().map_or(20, |text| text.parse().unwrap_or(200))
 }
 
 fn make_many(admin: &Session, count: usize) {

@@ -1,4 +1,5 @@
-//! Servers that do something else than the statement says: it is noticed and rolled back. Every event is sent twice.
+//! Servers that do something else than the statement says: it is noticed and rolled back.
+//! Every event is sent twice.
 
 use crate::support::resource::{Resource, claims};
 use crate::support::response::Response;

@@ -1,4 +1,5 @@
-//! Text of the template, the server or a secret that could be taken for more. Every event is sent twice.
+//! Text of the template, the server or a secret that could be taken for more. Every event
+//! is sent twice.
 
 use crate::support::test_environment::{SECRET, TestEnvironment};
 use serde_json::json;

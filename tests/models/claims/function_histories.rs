@@ -1,5 +1,5 @@
-//! The histories of [`planner_histories`](super::planner_histories) with the real function and real servers: two of them,
-//! one under two names, and three databases. Every event is delivered twice.
+//! The histories of [`planner_histories`](super::planner_histories) with the real function and two
+//! real servers, one under two names, and three databases. Every event is delivered twice.
 //!
 //! `CLAIMS_HISTORIES` is how many histories are made (4 without it).
 

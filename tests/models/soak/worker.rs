@@ -134,7 +134,8 @@ impl<'a> Worker<'a> {
         let response = self.response(&event, &url, outcome);
         let told =
             format!("event {number} of {}: {event}\n{faults:?}\n{response:#?}", self.database);
-        // Then the catalog says what came of it. Where the network is gone the server is not told that the session ends.
+        // Then the catalog says what came of it. Where the network is gone the server is not told
+        // that the session ends.
         if faults.loses_the_goodbye() {
             self.proxy.cut();
         }
