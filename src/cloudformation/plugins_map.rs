@@ -6,29 +6,36 @@ use serde_json::{Map, Value};
 
 use crate::cloudformation::reader::Reader;
 use crate::did_you_mean::did_you_mean;
-use crate::planner::desired::{DesiredExtension, DesiredVersion};
+use crate::planner::desired::{DesiredExtension, DesiredVersion, Unnamed};
 use crate::problem::MAX_PROBLEMS;
 use crate::text::shown;
 
 /// The longest name that PostgreSQL does not cut, in bytes.
 const MAX_NAME: usize = 63;
 
-/// The names that properties list, of whatever form the rest is.
+/// The names that properties list, of whatever form the rest is: what is wanted `absent`, and `*`, lists
+/// nothing.
 pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
     let map = properties.get("PluginsMap").and_then(Value::as_object);
-    map.into_iter().flat_map(Map::keys).cloned().collect()
+    let lists = |(name, value): &(&String, &Value)| {
+        let version = value.get("Version").unwrap_or(value);
+        *name != "*" && version != "absent"
+    };
+    map.into_iter().flatten().filter(lists).map(|(name, _)| name.clone()).collect()
 }
 
 /// The entries of the map; with `PluginsFrom` it may be absent.
-pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, DesiredExtension> {
-    let mut extensions = BTreeMap::new();
+pub(super) fn read(reader: &mut Reader) -> (BTreeMap<String, DesiredExtension>, Option<Unnamed>) {
+    let (mut extensions, mut unnamed) = (BTreeMap::new(), None);
     match reader.properties.get("PluginsMap") {
         Some(Value::Object(map)) => {
             for (name, value) in map {
                 if reader.problems.len() >= MAX_PROBLEMS {
                     break;
                 }
-                if let Some(extension) = extension(reader, name, value) {
+                if name == "*" {
+                    unnamed = self::unnamed(reader, value);
+                } else if let Some(extension) = extension(reader, name, value) {
                     extensions.insert(name.clone(), extension);
                 }
             }
@@ -40,7 +47,32 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, DesiredExtension> {
         ),
         Some(_) => reader.malformed("PluginsMap", "a map of extension names to versions"),
     }
-    extensions
+    (extensions, unnamed)
+}
+
+/// The key `'*'`: its only versions are `latest` and `any`.
+fn unnamed(reader: &mut Reader, value: &Value) -> Option<Unnamed> {
+    let expected = "`latest` (each to its default version) or `any` (each as it is)";
+    let version = match value {
+        Value::Object(map) if map.contains_key("Schema") => {
+            reader.problem(
+                "`PluginsMap.*` has a `Schema`: leave it out, extensions stay where they are",
+            );
+            return None;
+        }
+        Value::Object(map) if map.keys().all(|key| key == "Version") => map.get("Version"),
+        value => Some(value),
+    };
+    match version
+        .map_or(Some(""), |version| if version.is_null() { Some("") } else { version.as_str() })
+    {
+        Some("" | "any") => Some(Unnamed::Any),
+        Some("latest") => Some(Unnamed::Latest),
+        _ => {
+            reader.malformed("PluginsMap.*", expected);
+            None
+        }
+    }
 }
 
 fn extension(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredExtension> {
@@ -59,6 +91,10 @@ fn extension(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredEx
     }
     let version = version(reader, name, map.get("Version").unwrap_or(&Value::Null));
     let schema = map.get("Schema").and_then(|value| schema(reader, name, value));
+    if version == Some(DesiredVersion::Absent) && schema.is_some() {
+        let name = shown(name);
+        reader.problem(format!("`{name}` is wanted `absent` and has a `Schema`: leave that out"));
+    }
     Some(DesiredExtension { version: version?, schema })
 }
 
@@ -83,6 +119,7 @@ fn version(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredVers
     match (text, text.strip_suffix('*')) {
         ("" | "any", _) => Some(DesiredVersion::Any),
         ("latest", _) => Some(DesiredVersion::Latest),
+        ("absent", _) => Some(DesiredVersion::Absent),
         ("*", _) => {
             reader.problem(format!(
                 "the version of `{name}` is `*`, which says too little: use `any` (what is there, \

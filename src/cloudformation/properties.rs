@@ -74,10 +74,11 @@ fn request(reader: &mut Reader, has_entries: bool) -> Request {
             ("DropCascade", RemovalPolicy::DropCascade),
         ],
     );
-    let extensions = if has_entries { plugins_map::read(reader) } else { BTreeMap::new() };
+    let (extensions, unnamed) =
+        if has_entries { plugins_map::read(reader) } else { (BTreeMap::new(), None) };
     Request {
         connection,
-        desired: Desired { extensions, downgrade, removal, ..Desired::default() },
+        desired: Desired { extensions, unnamed, downgrade, removal, ..Desired::default() },
         plugins_from: if has_entries { secret_id(reader, "PluginsFrom") } else { None },
         dry_run: reader.boolean("DryRun"),
     }

@@ -10,6 +10,8 @@ use crate::planner::removal::ownership::Claimants;
 pub struct Desired {
     /// By the template's own spelling of the name.
     pub extensions: BTreeMap<String, DesiredExtension>,
+    /// The key `'*'`.
+    pub unnamed: Option<Unnamed>,
     /// What to do about a version that no update path reaches.
     pub downgrade: DowngradePolicy,
     /// What becomes of what is not listed any more.
@@ -41,6 +43,17 @@ pub enum DesiredVersion {
     Exact(String),
     /// Any release that starts like this: `3.4.` of `3.4.*`.
     StartsWith(String),
+    /// The extension shall not be there, whoever created it.
+    Absent,
+}
+
+/// What the key `'*'` asks for: every extension that is installed and that the map does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unnamed {
+    /// Each stays as it is, and `Data` lists it.
+    Any,
+    /// Each is updated to the server's default version, where that can be reached.
+    Latest,
 }
 
 /// What to do about an exact version that the server knows and no update path reaches.
@@ -72,6 +85,7 @@ impl Display for DesiredVersion {
             Self::Latest => out.write_str("latest"),
             Self::Exact(version) => out.write_str(version),
             Self::StartsWith(start) => write!(out, "{start}*"),
+            Self::Absent => out.write_str("absent"),
         }
     }
 }

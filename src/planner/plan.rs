@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use crate::planner::catalog::{Catalog, Installed, Offered};
 use crate::planner::desired::{
-    Desired, DesiredExtension, DesiredVersion, DowngradePolicy, RemovalPolicy,
+    Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
-use crate::planner::entries::{Entries, resolve, versioned_with};
+use crate::planner::entries::{Entries, resolve, unnamed, versioned_with};
 use crate::planner::removal::decide;
 use crate::planner::step::Step;
 use crate::planner::version::{self, Target};
@@ -42,7 +42,7 @@ pub fn plan(desired: &Desired, catalog: &Catalog) -> Result<Plan, Vec<Problem>> 
     // Under CASCADE first: it must not take along what this very plan creates. Else last: an update
     // may end what depends on it.
     let steps = &mut planner.plan.steps;
-    let first = desired.removal == RemovalPolicy::DropCascade;
+    let first = matches!(&removal.drop, Some(Step::Drop { cascade: true, .. }));
     steps.splice(if first { 0..0 } else { steps.len()..steps.len() }, removal.drop);
     steps.extend(removal.changes.into_iter().map(Step::Claims));
     let is_written = !steps.is_empty();
@@ -53,6 +53,18 @@ pub fn plan(desired: &Desired, catalog: &Catalog) -> Result<Plan, Vec<Problem>> 
     }
     let Planner { mut plan, problems, entries, .. } = planner;
     plan.names = entries.keys().map(ToString::to_string).collect();
+    if desired.unnamed.is_some() {
+        // What comes in as a requirement is installed, too, when the event is delivered again.
+        let created = plan.steps.iter().filter_map(|step| match step {
+            Step::Create { name, .. } => Some(name.clone()),
+            _ => None,
+        });
+        let unnamed = unnamed(desired, &entries, catalog).into_iter().map(|it| it.name.clone());
+        plan.names.extend(created.chain(unnamed));
+    }
+    let is_absent = |(_, entry): &(_, &DesiredExtension)| entry.version == DesiredVersion::Absent;
+    let absent = desired.extensions.iter().filter(is_absent).map(|(key, _)| key);
+    plan.names.extend(absent.filter(|key| catalog.alike(key).is_empty()).cloned());
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }
 
@@ -66,6 +78,12 @@ pub fn to_drop<'a>(desired: &'a Desired, catalog: &'a Catalog) -> Vec<&'a str> {
 /// An extension, and the one that requires it where the map does not list it.
 fn subject(name: &str, required_by: Option<&str>) -> String {
     required_by.map_or_else(|| format!("`{name}`"), |by| format!("`{name}` (required by `{by}`)"))
+}
+
+/// Whether raster leaves PostGIS, as it does with version 3.
+fn is_raster_split(installed: &Installed, to: &str) -> bool {
+    let is_2 = |version: &str| version.starts_with("2.");
+    installed.name == "postgis" && is_2(&installed.version) && !is_2(to)
 }
 
 struct Planner<'a> {
@@ -101,6 +119,7 @@ impl<'a> Planner<'a> {
             }
             self.plan_one(name, None);
         }
+        self.update_unnamed();
         self.update_members();
     }
 
@@ -112,6 +131,7 @@ impl<'a> Planner<'a> {
         match (self.catalog.installed(name), self.entries.get(name).copied()) {
             (Some(installed), Some(entry)) => self.change(installed, entry),
             (Some(_), None) => {}
+            (None, Some(entry)) if entry.version == DesiredVersion::Absent => {}
             (None, entry) => self.create(name, entry, required_by.filter(|_| entry.is_none())),
         }
     }
@@ -164,13 +184,48 @@ impl<'a> Planner<'a> {
             self.move_to(installed, schema);
         }
         if let Some(to) = update_to {
-            let name = installed.name.as_str();
-            if let Some(offered) = catalog.offered(name).find(|offered| offered.version == to) {
-                self.plan_requirements(name, offered);
-                let subject = subject(name, None);
-                self.problems.extend(privileges::to_create(offered, &subject, catalog));
-            }
-            self.update(installed, to, None);
+            self.update_with_requirements(installed, to);
+        }
+    }
+
+    fn update_with_requirements(&mut self, installed: &'a Installed, to: &'a str) {
+        let (catalog, name) = (self.catalog, installed.name.as_str());
+        if let Some(offered) = catalog.offered(name).find(|offered| offered.version == to) {
+            self.plan_requirements(name, offered);
+            let subject = subject(name, None);
+            self.problems.extend(privileges::to_create(offered, &subject, catalog));
+        }
+        self.update(installed, to, None);
+    }
+
+    /// What the key `'*'` has updated to the default version; what cannot be is kept.
+    fn update_unnamed(&mut self) {
+        let catalog = self.catalog;
+        if self.desired.unnamed != Some(Unnamed::Latest) {
+            return;
+        }
+        for installed in unnamed(self.desired, &self.entries, catalog) {
+            let Installed { name, version, .. } = installed;
+            let why = match catalog.available.get(name) {
+                None => "its files are gone".to_owned(),
+                Some(None) => "it has no default version".to_owned(),
+                Some(Some(default)) if default == version => continue,
+                Some(Some(default)) if FIRST_STATEMENTS.contains(&name.as_str()) => {
+                    format!("update it to {default} by the first statement of a session, by hand")
+                }
+                Some(Some(default)) if is_raster_split(installed, default) => {
+                    "run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned()
+                }
+                Some(Some(default)) => {
+                    if catalog.update_targets(name).any(|target| target == (default, true)) {
+                        self.problems.extend(privileges::to_change(installed, catalog));
+                        self.update_with_requirements(installed, default);
+                        continue;
+                    }
+                    format!("no update path to {default}")
+                }
+            };
+            self.plan.kept.push(format!("kept {name} {version} ({why})"));
         }
     }
 
@@ -187,8 +242,7 @@ impl<'a> Planner<'a> {
                 if FIRST_STATEMENTS.contains(&name) {
                     self.problems.push(refusal::first_statement(installed, to, catalog));
                 }
-                let is_postgis_2 = name == "postgis" && installed.version.starts_with("2.");
-                if is_postgis_2 && !to.starts_with("2.") {
+                if is_raster_split(installed, to) {
                     self.problems.push(refusal::raster_inside(installed, to));
                 }
                 return Some(to);
@@ -316,7 +370,9 @@ impl<'a> Planner<'a> {
     fn listed(&self) -> decide::Listed<'a> {
         let catalog = self.catalog;
         let mut listed = decide::Listed::new();
-        let mut names: Vec<&'a str> = self.entries.keys().copied().collect();
+        let is_listed = |entry: &DesiredExtension| entry.version != DesiredVersion::Absent;
+        let entries = self.entries.iter().filter(|(_, entry)| is_listed(entry));
+        let mut names: Vec<&'a str> = entries.map(|(name, _)| *name).collect();
         while let Some(name) = names.pop() {
             if listed.contains_key(name) {
                 continue;

@@ -28,6 +28,8 @@ pub(super) fn is_satisfied(
         DesiredVersion::Latest => default == Some(installed),
         DesiredVersion::Exact(version) => version == installed,
         DesiredVersion::StartsWith(start) => matches(installed, start),
+        // No version is: it is dropped.
+        DesiredVersion::Absent => true,
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) fn to_create<'a>(
     let exactly = |version: &str| offered().find(|offered| offered.version == version);
     let default = catalog.available.get(name).and_then(Option::as_deref).and_then(exactly);
     let found = match desired {
-        DesiredVersion::Any | DesiredVersion::Latest => default,
+        DesiredVersion::Any | DesiredVersion::Latest | DesiredVersion::Absent => default,
         DesiredVersion::Exact(version) => exactly(version),
         DesiredVersion::StartsWith(start) => {
             default.filter(|default| matches(&default.version, start)).or_else(|| {
@@ -83,7 +85,7 @@ pub(super) fn to_update<'a>(
         is_known.then_some(Target::Unreachable(version)).ok_or_else(not_offered)
     };
     match desired {
-        DesiredVersion::Any => Ok(Target::UpToDate),
+        DesiredVersion::Any | DesiredVersion::Absent => Ok(Target::UpToDate),
         DesiredVersion::Exact(version) => exactly(version),
         DesiredVersion::Latest => match default.map(exactly) {
             Some(Ok(Target::Unreachable(version))) => {

@@ -105,6 +105,7 @@ fn version(name: &str, reports: &[Report]) -> String {
         .collect();
     match versions.into_iter().collect::<Vec<_>>().as_slice() {
         [version] => (*version).to_owned(),
+        [] => "absent".to_owned(),
         _ => "mixed".to_owned(),
     }
 }

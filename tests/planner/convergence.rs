@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::planner::catalog::Catalog;
 use cfn_postgres_extensions::planner::desired::{
-    Desired, DesiredExtension, DesiredVersion, DowngradePolicy,
+    Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
-use cfn_postgres_extensions::planner::plan::plan;
+use cfn_postgres_extensions::planner::plan::{plan, to_drop};
+use cfn_postgres_extensions::planner::removal::dependents::Dependent;
 use cfn_postgres_extensions::planner::step::Step;
 use proptest::prelude::*;
 use serde_json::json;
@@ -27,7 +28,7 @@ struct Server {
 }
 
 impl Server {
-    fn catalog(&self) -> Catalog {
+    fn catalog(&self, desired: &Desired) -> Catalog {
         let offered = |name: &'static str| {
             VERSIONS.iter().map(move |version| {
                 json!({ "name": name, "version": version, "superuser": false, "trusted": false,
@@ -37,14 +38,15 @@ impl Server {
         };
         let installed = self.installed.iter().map(|(name, (version, schema))| {
             json!({ "name": name, "version": version, "schema": schema, "owned": true,
-                    "relocatable": self.relocatable[name.as_str()] })
+                    "relocatable": self.relocatable[name.as_str()],
+                    "requires": self.requires[name.as_str()] })
         });
         let paths = self.installed.iter().flat_map(|(name, (from, _))| {
             VERSIONS.iter().filter(move |to| *to != from).map(move |to| {
                 json!({ "name": name, "target": to, "reachable": order(from) < order(to) })
             })
         });
-        crate::catalog(json!({
+        let mut catalog = crate::catalog(json!({
             "database": "model", "server_version": "15.8", "role": "r", "superuser": true,
             "delegated": false, "may_create": true, "read_only": false, "libraries": null,
             "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
@@ -53,7 +55,22 @@ impl Server {
             "available": self.defaults,
             "offered": NAMES.into_iter().flat_map(offered).collect::<Vec<_>>(),
             "paths": paths.collect::<Vec<_>>(),
-        }))
+        }));
+        let dropped: Vec<String> =
+            to_drop(desired, &catalog).iter().map(ToString::to_string).collect();
+        for name in self.installed.keys().filter(|name| !dropped.contains(name)) {
+            let is_dropped = |it: &&&str| dropped.iter().any(|name| name == **it);
+            let of = self.requires[name.as_str()].iter().filter(is_dropped);
+            let of: Vec<String> = of.map(ToString::to_string).collect();
+            for it in &of {
+                *catalog.dependents.counts.entry(it.clone()).or_default() += 1;
+            }
+            if !of.is_empty() {
+                let (what, extension) = (format!("extension {name}"), Some(name.clone()));
+                catalog.dependents.objects.push(Dependent { of, what, extension });
+            }
+        }
+        catalog
     }
 
     /// Does what the statement does on a real server, and fails where that would.
@@ -85,7 +102,18 @@ impl Server {
                 assert!(self.schemas.contains(to), "no such schema: {step}");
                 self.installed.get_mut(name).expect("installed").1.clone_from(to);
             }
-            Step::Drop { .. } | Step::Claims(_) => panic!("nothing leaves here: {step}"),
+            Step::Drop { extensions, cascade, .. } => {
+                assert!(!cascade, "what is absent is dropped by RESTRICT: {step}");
+                for (name, version) in extensions {
+                    let dropped = self.installed.remove(name).expect("installed");
+                    assert_eq!(dropped.0, *version);
+                }
+                for name in self.installed.keys() {
+                    let is_there = |it: &&str| self.installed.contains_key(*it);
+                    assert!(self.requires[name.as_str()].iter().all(is_there), "{step}: {name}");
+                }
+            }
+            Step::Claims(_) => panic!("nothing is claimed here: {step}"),
         }
     }
 }
@@ -102,19 +130,27 @@ fn a_version() -> impl Strategy<Value = DesiredVersion> {
         version().prop_map(DesiredVersion::Exact),
         prop::sample::select(vec!["1.", "1.1", "2."])
             .prop_map(|start| DesiredVersion::StartsWith(start.to_owned())),
+        Just(DesiredVersion::Absent),
     ]
 }
 
 fn a_wish() -> impl Strategy<Value = Desired> {
     let schema = prop::option::of(prop::sample::select(vec!["public", "ext", "other"]));
     let extension = (a_version(), schema).prop_map(|(version, schema)| DesiredExtension {
+        schema: schema.filter(|_| version != DesiredVersion::Absent).map(ToOwned::to_owned),
         version,
-        schema: schema.map(ToOwned::to_owned),
     });
+    let unnamed = prop::sample::select(vec![None, Some(Unnamed::Any), Some(Unnamed::Latest)]);
     let names = prop::sample::select(vec!["a", "B", "c", "D", "e"]).prop_map(ToOwned::to_owned);
     let policy = prop_oneof![Just(DowngradePolicy::Fail), Just(DowngradePolicy::Keep)];
-    (prop::collection::btree_map(names, extension, 0..5), policy)
-        .prop_map(|(extensions, downgrade)| Desired { extensions, downgrade, ..Desired::default() })
+    (prop::collection::btree_map(names, extension, 0..5), policy, unnamed).prop_map(
+        |(extensions, downgrade, unnamed)| Desired {
+            extensions,
+            unnamed,
+            downgrade,
+            ..Desired::default()
+        },
+    )
 }
 
 prop_compose! {
@@ -148,10 +184,13 @@ prop_compose! {
 
 /// Whether an entry of the map is as wanted.
 fn fulfilled(server: &Server, name: &str, wanted: &DesiredExtension, keep: bool) -> bool {
-    let Some((version, schema)) = server.installed.get(name) else { return false };
+    let Some((version, schema)) = server.installed.get(name) else {
+        return wanted.version == DesiredVersion::Absent;
+    };
     let placed = wanted.schema.as_ref().is_none_or(|wanted| wanted == schema);
     let versioned = match &wanted.version {
         DesiredVersion::Any => true,
+        DesiredVersion::Absent => false,
         DesiredVersion::Latest => version == server.defaults[name],
         DesiredVersion::Exact(exact) => exact == version || keep,
         DesiredVersion::StartsWith(start) => version.starts_with(start.as_str()),
@@ -167,7 +206,7 @@ proptest! {
         server in a_server(),
         wanted in a_wish(),
     ) {
-        let Ok(planned) = plan(&wanted, &server.catalog()) else { return Ok(()) };
+        let Ok(planned) = plan(&wanted, &server.catalog(&wanted)) else { return Ok(()) };
         let mut after = server.clone();
         planned.steps.iter().for_each(|step| after.run(step));
 
@@ -178,7 +217,9 @@ proptest! {
             prop_assert!(fulfilled(&after, &name, extension, keep), "{} in {:?}", key, after);
         }
         for (name, before) in &server.installed {
-            if !planned.names.contains(name) {
+            let is_member = |step: &Step| matches!(
+                step, Step::Update { name: other, with: Some(_), .. } if other == name);
+            if !planned.names.contains(name) && !planned.steps.iter().any(is_member) {
                 prop_assert_eq!(after.installed.get(name), Some(before), "untouched");
             }
         }
@@ -188,7 +229,7 @@ proptest! {
             prop_assert!(server.installed.contains_key(name) || planned.names.contains(name) || required);
         }
 
-        let again = plan(&wanted, &after.catalog()).map_err(|problems| {
+        let again = plan(&wanted, &after.catalog(&wanted)).map_err(|problems| {
             TestCaseError::fail(format!("refused the second time: {problems:?}"))
         })?;
         prop_assert_eq!(again.steps, vec![]);

@@ -1,12 +1,13 @@
 //! What becomes of extensions that a resource does not list any more, and who claims which.
 //!
-//! Nothing is dropped that the resource did not create, that another one lists, or that is
-//! `plpgsql`.
+//! Nothing is dropped that the resource did not create, unless it is wanted `absent`; and never what
+//! another one lists, or `plpgsql`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::planner::catalog::{Catalog, Installed};
-use crate::planner::desired::{Desired, RemovalPolicy};
+use crate::planner::desired::{Desired, DesiredExtension, DesiredVersion, RemovalPolicy};
+use crate::planner::entries::resolve;
 use crate::planner::privileges;
 use crate::planner::refusal::may_not_create_schema;
 use crate::planner::removal::ownership::{
@@ -45,34 +46,30 @@ pub(crate) fn to_drop<'a>(
 /// Decides what is dropped, and how the claims change.
 pub(crate) fn removal(desired: &Desired, catalog: &Catalog, listed: Listed<'_>) -> Removal {
     let claims = Claims::new(desired, catalog, listed);
-    let mut removal = Removal::default();
-    if desired.removal == RemovalPolicy::Retain {
-        // It was another policy once, or there would be no claims of this resource.
-        if catalog.claim_table.as_ref().is_some_and(|table| table.writable)
-            && !claims.own.is_empty()
-        {
-            removal.changes = claims.given_up();
-        }
-        return removal;
-    }
-    if claims.listed.is_empty() && claims.own.is_empty() {
-        // Claims that cannot be read or believed may be this resource's.
-        if catalog.claim_table.as_ref().is_some_and(|table| table.table && !table.has_claims()) {
-            let why = claims.claim_table_problem();
-            removal
-                .kept
-                .extend(why.map(|why| format!("left whatever this resource created: {why}")));
-        }
-        return removal;
-    }
-    removal.problems.extend(claims.claim_table_problem());
+    let mut removal = Removal { problems: claims.absent_problems(), ..Removal::default() };
     let to_drop = claims.to_drop();
     if !to_drop.is_empty() {
         removal.problems.extend(claims.drop_problems(&to_drop));
         removal.drop = Some(claims.drop_step(&to_drop));
     }
-    removal.changes = claims.changes(&to_drop);
-    removal.kept = claims.adopted();
+    let table = catalog.claim_table.as_ref();
+    if desired.removal == RemovalPolicy::Retain {
+        // It was another policy once, or there would be no claims of this resource.
+        if table.is_some_and(|table| table.writable) && !claims.own.is_empty() {
+            removal.changes = claims.given_up();
+        }
+    } else if claims.listed.is_empty() && claims.own.is_empty() {
+        // Claims that cannot be read or believed may be this resource's.
+        if table.is_some_and(|table| table.table && !table.has_claims()) {
+            let why = claims.claim_table_problem();
+            let kept = why.map(|why| format!("left whatever this resource created: {why}"));
+            removal.kept.extend(kept);
+        }
+    } else {
+        removal.problems.extend(claims.claim_table_problem());
+        removal.changes = claims.changes(&to_drop);
+        removal.kept = claims.adopted();
+    }
     removal
 }
 
@@ -86,6 +83,8 @@ struct Claims<'a> {
     others: Vec<&'a Claim>,
     /// The names that this resource has claimed and that leave with this request.
     leaving: BTreeSet<&'a str>,
+    /// What is wanted `absent`, by the server's spelling.
+    absent: BTreeSet<&'a str>,
 }
 
 impl<'a> Claims<'a> {
@@ -96,7 +95,10 @@ impl<'a> Claims<'a> {
         let others = others.into_iter().filter(|claim| !claim.void).collect();
         let leaving = BTreeSet::new();
         let policy = desired.removal;
-        let mut claims = Self { policy, claimants, catalog, listed, own, others, leaving };
+        let entries = resolve(desired, catalog).0.into_iter();
+        let is_absent = |entry: &&DesiredExtension| entry.version == DesiredVersion::Absent;
+        let absent = entries.filter(|(_, entry)| is_absent(entry)).map(|(name, _)| name).collect();
+        let mut claims = Self { policy, claimants, catalog, listed, own, others, leaving, absent };
         claims.leaving = claims.leaving(desired.earlier.as_ref());
         claims
     }
@@ -113,7 +115,8 @@ impl<'a> Claims<'a> {
             _ => None,
         });
         let before = catalog.with_required(before.collect());
-        let (leaving, staying) = unlisted.partition::<Vec<_>, _>(|name| before.contains(name));
+        let leaves = |name: &&str| before.contains(name) || self.absent.contains(name);
+        let (leaving, staying) = unlisted.partition::<Vec<_>, _>(leaves);
         let staying = catalog.with_required(staying);
         leaving.into_iter().filter(|name| !staying.contains(name)).collect()
     }
@@ -132,17 +135,62 @@ impl<'a> Claims<'a> {
     }
 
     fn to_drop(&self) -> Vec<&'a Installed> {
-        if self.policy == RemovalPolicy::Retain {
-            return Vec::new();
-        }
-        let names = self.leaving.iter().filter(|name| {
-            **name != "plpgsql" && self.created(name) && self.next_owner(name).is_none()
-        });
+        let is_created = |name: &&str| {
+            self.policy != RemovalPolicy::Retain
+                && self.created(name)
+                && self.next_owner(name).is_none()
+        };
+        let created = self.leaving.iter().copied().filter(is_created);
+        let names: BTreeSet<&str> = created.chain(self.absent.iter().copied()).collect();
+        let names = names.into_iter().filter(|name| *name != "plpgsql");
         names.filter_map(|name| self.catalog.installed(name)).collect()
     }
 
+    /// Whether the drop takes along what depends on the extensions.
+    fn is_cascade(&self) -> bool {
+        self.policy == RemovalPolicy::DropCascade && !self.is_dropped_by_absent()
+    }
+
+    /// Why what is wanted `absent` has to stay, before what depends on it is looked at.
+    fn absent_problems(&self) -> Vec<Problem> {
+        let catalog = self.catalog;
+        let mut problems = Vec::new();
+        for name in &self.absent {
+            let requires = |other: &&str| {
+                let installed = catalog.installed(other).into_iter().flat_map(|it| &it.requires);
+                let offered = catalog.offered(other).flat_map(|it| it.requires.iter().flatten());
+                installed.chain(offered).any(|it| it == name)
+            };
+            if self.listed.contains_key(name) {
+                let by = self.listed.keys().copied().find(requires).unwrap_or_default();
+                problems.push(refusal::required_by_listed(name, by));
+            }
+            if catalog.installed(name).is_none() {
+                continue;
+            }
+            if *name == "plpgsql" {
+                problems.push(refusal::is_plpgsql());
+            }
+            if let Some(claimant) = self.next_owner(name) {
+                problems.push(refusal::claimed_elsewhere(name, claimant));
+            }
+        }
+        // Somebody's claims may be in there.
+        let is_unreadable =
+            |table: &&ClaimTable| table.trusted && table.table && table.ours && !table.readable;
+        let table = catalog.claim_table.as_ref().filter(is_unreadable);
+        if let Some(table) = table.filter(|_| self.is_dropped_by_absent()) {
+            problems.extend(refusal::of_claim_table(table, &catalog.role));
+        }
+        problems
+    }
+
+    fn is_dropped_by_absent(&self) -> bool {
+        self.absent.iter().any(|name| self.catalog.installed(name).is_some())
+    }
+
     fn drop_step(&self, to_drop: &[&Installed]) -> Step {
-        let cascade = self.policy == RemovalPolicy::DropCascade;
+        let cascade = self.is_cascade();
         let dependents = &self.catalog.dependents;
         let mut along: Vec<String> = Vec::new();
         if cascade {
@@ -163,7 +211,7 @@ impl<'a> Claims<'a> {
         let mut problems: Vec<Problem> =
             to_drop.iter().filter_map(|it| privileges::to_change(it, catalog)).collect();
         let dependents = &catalog.dependents;
-        if self.policy == RemovalPolicy::DropCascade {
+        if self.is_cascade() {
             for dependent in &dependents.objects {
                 let (of, Some(extension)) = (&dependent.of, &dependent.extension) else { continue };
                 if let Some(claimant) = self.next_owner(extension) {
@@ -176,16 +224,17 @@ impl<'a> Claims<'a> {
             }
             return problems;
         }
+        let may_cascade = !self.is_dropped_by_absent();
         for (extension, count) in &dependents.counts {
             let objects = dependents.objects.iter().filter(|it| it.of.contains(extension));
             let objects: Vec<&str> = objects.map(|it| it.what.as_str()).collect();
-            problems.push(refusal::depended_on(extension, &objects, *count));
+            problems.push(refusal::depended_on(extension, &objects, *count, may_cascade));
         }
         for table in &dependents.tables {
             if !table.readable {
-                problems.push(refusal::rows_not_readable(table, &catalog.role));
+                problems.push(refusal::rows_not_readable(table, &catalog.role, may_cascade));
             } else if table.has_rows {
-                problems.push(refusal::holds_rows(table));
+                problems.push(refusal::holds_rows(table, may_cascade));
             }
         }
         problems

@@ -8,8 +8,14 @@ use crate::text::listed;
 /// How many dependents a sentence names.
 const MAX_LISTED: usize = 12;
 
-/// `Drop` takes nothing along: the first few of `count` objects that depend on an extension.
-pub(super) fn depended_on(extension: &str, objects: &[&str], count: usize) -> Problem {
+/// RESTRICT takes nothing along: the first few of `count` objects that depend on an extension.
+/// `may_cascade` says that `DropCascade` would take them along.
+pub(super) fn depended_on(
+    extension: &str,
+    objects: &[&str],
+    count: usize,
+    may_cascade: bool,
+) -> Problem {
     let named = &objects[..objects.len().min(MAX_LISTED)];
     let some = match (named.join(", "), count.saturating_sub(named.len())) {
         (named, 0) => named,
@@ -18,28 +24,58 @@ pub(super) fn depended_on(extension: &str, objects: &[&str], count: usize) -> Pr
     };
     let (depend, them, along) =
         if count == 1 { ("depends", "that", "it") } else { ("depend", "them", "them") };
+    let cascade = if may_cascade {
+        format!(", or use `RemovalPolicy: DropCascade`, which takes {along} along")
+    } else {
+        String::new()
+    };
     Problem::new(format!(
-        "`{extension}` cannot be dropped: {some} {depend} on it; drop or change {them} first, or use \
-         `RemovalPolicy: DropCascade`, which takes {along} along"
+        "`{extension}` cannot be dropped: {some} {depend} on it; drop or change {them} first{cascade}"
     ))
 }
 
-/// `Drop` takes no rows along.
-pub(super) fn holds_rows(table: &ConfigTable) -> Problem {
+/// RESTRICT takes no rows along.
+pub(super) fn holds_rows(table: &ConfigTable, may_cascade: bool) -> Problem {
     Problem::new(format!(
         "`{}` is not dropped: its table `{table}` has rows of yours, which would be lost; delete them \
-         first, or use `RemovalPolicy: DropCascade`",
-        table.extension
+         first{}",
+        table.extension,
+        or_cascade(may_cascade)
     ))
 }
 
 /// Nobody knows whether there are any rows.
-pub(super) fn rows_not_readable(table: &ConfigTable, role: &str) -> Problem {
+pub(super) fn rows_not_readable(table: &ConfigTable, role: &str, may_cascade: bool) -> Problem {
     Problem::new(format!(
         "`{}` is not dropped: role `{role}` cannot see whether its table `{table}` has rows of yours; \
-         GRANT SELECT on it (with row security, to a role that bypasses it), or use `RemovalPolicy: \
-         DropCascade`",
-        table.extension
+         GRANT SELECT on it (with row security, to a role that bypasses it){}",
+        table.extension,
+        or_cascade(may_cascade)
+    ))
+}
+
+fn or_cascade(may_cascade: bool) -> &'static str {
+    if may_cascade { ", or use `RemovalPolicy: DropCascade`" } else { "" }
+}
+
+/// What is wanted `absent` is needed by what the map lists.
+pub(super) fn required_by_listed(name: &str, by: &str) -> Problem {
+    Problem::new(format!(
+        "`{name}` is wanted `absent`, and `{by}`, which `PluginsMap` lists, requires it: leave one of \
+         them out"
+    ))
+}
+
+/// Functions and procedures of users need it.
+pub(super) fn is_plpgsql() -> Problem {
+    Problem::new("`plpgsql` is wanted `absent`, and is never dropped: leave it out")
+}
+
+/// What is wanted `absent` is listed by another resource.
+pub(super) fn claimed_elsewhere(name: &str, by: &Claimant) -> Problem {
+    Problem::new(format!(
+        "`{name}` is wanted `absent`, and resource `{}` of {} lists it: remove it there first",
+        by.logical_id, by.stack
     ))
 }
 
