@@ -20,7 +20,7 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 /// How long a server may take to start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the server is, and how its superuser gets in.
+/// Where the server is, and how its superuser logs in.
 pub struct Server {
     /// The name in its certificate.
     pub host: String,
@@ -75,7 +75,7 @@ impl Server {
         }
     }
 
-    /// Its Unix socket, where it lets everybody in who may read its folder.
+    /// Its Unix socket, without a password for everybody who may read its folder.
     pub fn socket(&self) -> PathBuf {
         Path::new(&self.ca).with_file_name(format!(".s.PGSQL.{}", self.port))
     }
@@ -225,7 +225,7 @@ impl Database {
         command
     }
 
-    /// Does something for which nobody may be connected, and connects again.
+    /// Does something for which no session may be connected, and connects again.
     fn alone(&self, work: impl FnOnce(&Session)) {
         let admin = self.server.connect("postgres");
         let mut session = self.session();

@@ -116,7 +116,7 @@ impl FaultInjection {
         eventually(|| self.env.database.value(&backends("")) == "0");
     }
 
-    /// The installed extensions but for `plpgsql`, once nobody is at work any more.
+    /// The installed extensions but for `plpgsql`, once no session is left.
     #[track_caller]
     pub fn installed(&self) -> String {
         self.until_no_session_is_left();

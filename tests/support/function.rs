@@ -190,9 +190,9 @@ fn lambda_environment(api: u16) -> BTreeMap<String, String> {
 
 /// The name of the function's log stream.
 pub const LOG_STREAM: &str = "2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef";
-/// The function's own credentials: nobody may ever read them.
+/// The function's own credentials: never in a log or a response.
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
-/// The function's own session token: nobody may ever read it. It has all that has to be encoded in a query.
+/// The function's own session token, the same. It has all that must be encoded in a query.
 pub const SESSION_TOKEN: &str = "IQoJb3JpZ2lu+X2Vj/EXAMPLE==";
 
 /// Lambda's record of an event that failed.

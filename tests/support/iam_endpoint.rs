@@ -83,7 +83,7 @@ impl IamEndpoint {
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a socket");
                 while let Ok((stream, _)) = listener.accept().await {
-                    // Whoever hangs up early is no concern of the door's.
+                    // A client may close the connection early.
                     let door = door.clone();
                     tokio::spawn(async move { drop(door.serve(stream).await) });
                 }

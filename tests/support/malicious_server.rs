@@ -24,7 +24,7 @@ pub enum Asks {
     Md5,
     /// By SCRAM, without channel binding.
     Unbound,
-    /// Not at all: everybody is let in.
+    /// Not at all: every client is accepted.
     Nothing,
     /// As the real server does, to which all is passed on over TLS.
     AsTheServer,
@@ -63,7 +63,7 @@ impl MaliciousServer {
                 let listener = TcpListener::from_std(listener).expect("a socket");
                 while let Ok((stream, _)) = listener.accept().await {
                     let (tls, kept) = (tls.clone(), Arc::clone(&kept));
-                    // Whoever hangs up early is no concern of the server's.
+                    // A client may close the connection early.
                     tokio::spawn(async move { drop(receive(stream, &tls, asks, &kept).await) });
                 }
             });

@@ -24,7 +24,7 @@ pub enum Behavior {
     CutAt(HandshakePhase),
     /// Closed after this long.
     CutAfter(Duration),
-    /// Open for this long; then nothing goes through any more, and nobody is told.
+    /// Open for this long; then nothing goes through any more, and neither end is closed.
     DeadAfter(Duration),
     /// A few bytes at a time towards the client, with a pause before each.
     Slow(usize, Duration),
@@ -333,7 +333,7 @@ fn reached(sent: &[u8]) -> HandshakePhase {
     }
 }
 
-/// A port that nobody is given by chance: below those that the system hands out.
+/// A port below those that the system gives to others.
 fn reserved_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..10_000 {

@@ -25,7 +25,7 @@ pub struct Response {
     pub data: BTreeMap<String, String>,
     /// The `message` of every line that was logged meanwhile.
     pub log: Vec<String>,
-    /// What Lambda was told.
+    /// The result that Lambda got.
     pub outcome: Result<Value, Value>,
 }
 

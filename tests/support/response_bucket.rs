@@ -16,7 +16,7 @@ pub struct ResponseBucket {
 struct State {
     faults: VecDeque<Reply>,
     faults_of: HashMap<String, VecDeque<Reply>>,
-    /// Each attempt, and whether the function was told that it succeeded.
+    /// Each attempt, and whether the reply was a success.
     puts: Vec<(Request, bool)>,
 }
 
@@ -96,7 +96,7 @@ impl ResponseBucket {
         puts
     }
 
-    /// The attempts for one URL that the function was told were successful.
+    /// The attempts for one URL that were accepted.
     pub fn accepted(&self, url: &ResponseUrl) -> Vec<Request> {
         let mine = |(put, accepted): &&(Request, bool)| *accepted && put.target == url.target;
         self.state().puts.iter().filter(mine).map(|(request, _)| request.clone()).collect()

@@ -92,7 +92,7 @@ impl TestEnvironment {
         self.database.secret(user, password)
     }
 
-    /// Puts these credentials into the secret, and watches that nobody ever reads the password.
+    /// Puts these credentials into the secret, and checks that the password is never in a log or a response.
     pub fn credentials(&self, user: &str, password: &str) {
         self.keep_secret(password);
         self.secrets.put(SECRET, "AWSCURRENT", self.secret_of(user, password).to_string());

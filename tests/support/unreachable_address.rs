@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 pub struct UnreachableAddress {
     /// On 127.0.0.1.
     pub port: u16,
-    /// Nobody takes them: they keep the queue full, and the kernel drops whoever comes next.
+    /// Never accepted: they keep the queue full, and the kernel drops each further connection.
     _queue: Vec<TcpStream>,
     _listener: TcpListener,
     _runtime: Runtime,
@@ -36,7 +36,7 @@ impl UnreachableAddress {
         Self { port: address.port(), _queue: queue, _listener: listener, _runtime: runtime }
     }
 
-    /// What an HTTP client is told.
+    /// The URL for an HTTP client.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -20,7 +20,7 @@ fn four_databases_at_a_time() {
         "SELECT count(*) FROM pg_stat_activity WHERE datname IN ({list})
          AND application_name = 'cfn-postgres-extensions'"
     );
-    // Whoever comes in waits for the lock, and is counted.
+    // Each session waits for the lock, and is counted.
     for database in &others {
         database.query(LOCK);
     }

@@ -345,7 +345,7 @@ fn a_database_that_has_a_list_of_its_own() {
     std::fs::remove_dir_all(&folder).expect("a folder");
 }
 
-/// Whoever reads `pg_available_extension_versions` here divides by zero.
+/// Reading `pg_available_extension_versions` here divides by zero.
 fn break_the_view_of_versions(database: &Database) {
     let view = database.value("SELECT pg_get_viewdef('pg_available_extension_versions'::regclass)");
     database.query(&format!(

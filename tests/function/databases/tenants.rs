@@ -19,7 +19,7 @@ const VALUES: &str = "
     FROM pg_settings
     WHERE context = 'user' AND name NOT IN ('idle_session_timeout', 'local_preload_libraries')";
 // With the first at 1 ms the server ends each session before anything can be said, and with a library
-// that is not there it lets nobody in.
+// that is not there it accepts no session.
 
 /// A server with a database of ours and one of a tenant's.
 struct Shared {
@@ -164,7 +164,7 @@ fn the_databases_are_listed_in_one_with_timeouts_of_its_owners() {
 fn of_every_database_a_full_one_is_skipped() {
     let shared = Shared::new();
     let env = &shared.env;
-    // A superuser is let in past every limit.
+    // A superuser may exceed every limit.
     let role = env.database.role("a plain role", "");
     env.credentials(&role, "a plain role");
     for database in ["app", "his", "postgres"] {

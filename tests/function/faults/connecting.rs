@@ -318,7 +318,7 @@ fn no_request_leaves_a_session_open() {
 /// The advisory lock that all requests of this product share, for as long as a transaction.
 const LOCK: &str = "BEGIN; SELECT pg_advisory_xact_lock(7162533686429448308)";
 
-/// A test environment whose secret has a role that is no superuser: those are let in past every limit.
+/// A test environment whose secret has a role that is no superuser: superusers may exceed every limit.
 fn of_a_plain_role(seconds: u64, options: &str) -> FaultInjection {
     let faults = FaultInjection::new(seconds);
     let database = &faults.env.database;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const MAP: fn() -> Value = || json!({ "hstore": "1.7" });
 
-/// A database that nobody is connected to.
+/// A database without sessions.
 struct UnresponsiveDatabase {
     admin: Session,
     name: String,

@@ -84,7 +84,7 @@ const COLUMNS: &str = "stack text NOT NULL, logical_id text NOT NULL, physical_i
      PRIMARY KEY (stack, logical_id, physical_id, extension)";
 
 /// A table of claims that a member of what is called `rds_superuser` made for the function's role, an
-/// ordinary one. With `take()` for a default it takes over whoever writes to it.
+/// ordinary one. With `take()` for a default it runs with the rights of each role that writes to it.
 fn lent_by_a_stand_in(env: &TestEnvironment, default: &str) -> String {
     let deployer = env.database.role("of a deployer", "");
     let owner = env.database.role("of a tenant", "");

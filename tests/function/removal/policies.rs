@@ -200,7 +200,7 @@ fn rows_that_the_extensions_script_inserted_are_its_own() {
     for change in [
         "INSERT INTO public.seeds VALUES (3)",
         "UPDATE public.seeds SET id = 4 WHERE id = 2",
-        // As when another resource inherits it: then nobody's claim tells.
+        // As when another resource inherits it: then no claim says so.
         "UPDATE cfn_postgres_extensions.claim SET extension = extension",
     ] {
         again(&mut it);

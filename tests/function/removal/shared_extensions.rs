@@ -130,7 +130,7 @@ fn a_cascade_takes_no_extension_that_is_listed() {
 
 #[test]
 fn a_cascade_takes_nothing_along_that_the_same_request_creates() {
-    // `leech` uses `hstore` without declaring it, so nobody can know before.
+    // `leech` uses `hstore` without declaring it, so it is not known before.
     for (policy, words) in [("DropCascade", "42704"), ("Drop", "2BP01")] {
         let env = TestEnvironment::new();
         let mut it = Resource::new(&env, "a", policy);

@@ -126,7 +126,7 @@ fn a_search_path_of_the_database_that_the_roles_own_hides() {
     it.refused(&["holds more than names", "ALTER DATABASE"]);
     it.set_path("public");
     it.env.create(&json!({ "trusting": "" })).succeeded();
-    // The role's own is told as the role's.
+    // The role's own setting is reported as the role's.
     it.env.database.query(&format!("ALTER ROLE {role} SET search_path = public, pg_catalog"));
     let reset = format!("ALTER ROLE {role} RESET search_path");
     it.env.create(&json!({ "hstore": "" })).failed(&["before `pg_catalog`", &reset]);

@@ -61,7 +61,7 @@ impl Trapped {
         ));
     }
 
-    /// They spring for whoever is not careful.
+    /// An unqualified query runs them.
     fn check_the_traps(&self) {
         for (kind, careless) in [
             ("function", "SELECT lower('X')"),
@@ -84,7 +84,7 @@ impl Trapped {
         )
     }
 
-    /// Nothing was run, and nobody has gained any rights.
+    /// Nothing was run, and no role has gained any rights.
     #[track_caller]
     fn unharmed(&self, response: Response) -> Response {
         let sprung = self.env.database.query(

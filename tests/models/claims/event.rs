@@ -77,7 +77,7 @@ pub enum Id {
     Issued,
     /// One that the function never issued.
     Invented,
-    /// That of a Create of which nobody knows what it left behind.
+    /// That of a Create with an unknown outcome.
     CreateUnknown,
     /// That of a Create that left nothing behind.
     CreateFailed,

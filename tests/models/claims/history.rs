@@ -167,7 +167,7 @@ impl<'a, W: World> History<'a, W> {
         };
         self.resources[who] = Some(stays.clone());
         if gone.place != stays.place {
-            // Whether it succeeds or not: what it leaves behind is nobody's business any more.
+            // Whether it succeeds or not: what it leaves behind does not matter any more.
             self.request(Kind::Delete, key(gone), gone, None);
         }
     }

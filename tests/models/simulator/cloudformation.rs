@@ -170,7 +170,7 @@ impl History<'_> {
         self.remove(gone);
     }
 
-    /// A Delete, until it succeeds; where it cannot, somebody skips it.
+    /// A Delete, until it succeeds; where it cannot, it is skipped.
     fn remove(&mut self, resource: &Resource) {
         let event = self.event(Kind::Delete, &resource.id, &resource.template);
         let mut gone = false;
@@ -199,7 +199,7 @@ impl History<'_> {
         panic!("no Delete succeeded");
     }
 
-    /// An old event comes once more, and nobody waits for the response.
+    /// An old event comes once more, and its response is not waited for.
     fn stale_duplicate(&mut self) {
         let updates = self.sent.iter().filter(|event| event.kind == Kind::Update).cloned();
         let updates: Vec<Event> = updates.collect();

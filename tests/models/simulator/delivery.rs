@@ -162,7 +162,7 @@ impl History<'_> {
         assert!(results.0.is_ok() && results.1.is_ok(), "{results:?}");
         let [one, two] = [0, 1].map(|at| self.response(&payloads[at], &urls[at]));
         assert_eq!((&one.status, &one.id), (&two.status, &two.id), "two at once");
-        // Whoever came second found nothing to do.
+        // The second one found nothing to do.
         let idle = one.data.get("Changed").is_some_and(|changed| changed == "false");
         let (first, second) = if idle { (two, one) } else { (one, two) };
         self.check(event, &first, Author::Handler);

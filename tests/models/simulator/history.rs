@@ -34,7 +34,7 @@ pub struct History<'a> {
     pub rng: Rng,
     /// Every event so far: any of them may come again.
     pub sent: Vec<Event>,
-    /// What happened so far, for whoever has to find out what went wrong.
+    /// What happened so far, for the message of a failure.
     pub trace: Vec<String>,
     /// How many events came late.
     pub late: u64,
@@ -43,7 +43,7 @@ pub struct History<'a> {
     /// Every secret is gone.
     pub secrets_gone: bool,
     catalogs: BTreeMap<Place, Catalog>,
-    /// The template of the last event that succeeded, while nobody else changes anything.
+    /// The template of the last event that succeeded, while nothing else changes anything.
     asked: Option<Template>,
     request_ids: u32,
 }

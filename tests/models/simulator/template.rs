@@ -67,7 +67,7 @@ pub struct Wish {
 /// What fails a Create or an Update before anything is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// A property that nobody knows.
+    /// An unknown property.
     UnknownProperty,
     /// Properties of an older function, which had other ones.
     Ancient,

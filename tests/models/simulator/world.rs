@@ -281,7 +281,7 @@ fn other_port() -> u16 {
 fn forward(from: &TcpStream, to: &TcpStream) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
     thread::spawn(move || {
-        // Whoever hung up, the other one shall know.
+        // An end that is closed closes the other one.
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Both);
     });

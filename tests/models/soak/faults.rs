@@ -60,7 +60,7 @@ impl Faults {
         faults
     }
 
-    /// Whether the network is gone at the end, so that the server is told nothing more.
+    /// Whether the network is gone at the end, so that nothing more reaches the server.
     pub fn loses_the_goodbye(&self) -> bool {
         self.gone_after.is_some()
             || self.usual == Some(Behavior::Silent)

@@ -51,7 +51,7 @@ impl World {
         let mut cluster = self.cluster.lock().unwrap();
         self.restarts.fetch_add(1, SeqCst);
         cluster.kill();
-        // Whoever comes now is told that it is starting up.
+        // Connections are refused now: it is starting up.
         cluster.begin_to_restart();
         *self.server.write().unwrap() = cluster.server;
         for proxy in &self.proxies {
