@@ -94,7 +94,7 @@ pub fn event(value: &Value) {
         check_document(&event, &id, Err(value.to_string()));
         let data = [("Before", value.to_string()), ("Changes", "none".to_owned())];
         let data = data.map(|(key, value)| (key.to_owned(), value)).into();
-        check_document(&event, &id, Ok(Success { reason: "done".to_owned(), data }));
+        check_document(&event, &id, Ok(Success { reason: "done".to_owned(), data, plan: None }));
     }
 }
 
@@ -138,7 +138,7 @@ fn check_plan(request: &Request, catalog: &Catalog) {
             };
             let data = report::data(&[report]);
             let reason = data["Changes"].clone();
-            check_document(&event, "id", Ok(Success { reason, data }));
+            check_document(&event, "id", Ok(Success { reason, data, plan: None }));
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "a refusal says why");
@@ -222,7 +222,7 @@ fn claimant(stack: &str) -> Claimant {
 
 fn check_document(event: &Event, id: &str, result: Result<Success, String>) {
     const STREAM: &str = "2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef";
-    let outcome = Outcome { physical_id: id.to_owned(), result };
+    let outcome = Outcome { physical_id: id.to_owned(), result, server: None };
     let text = document(event, &outcome, STREAM);
     let document: Value = serde_json::from_str(&text).expect("a JSON document");
     let ids = [

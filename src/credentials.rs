@@ -17,6 +17,10 @@ pub struct Credentials {
     pub port: Option<String>,
     /// The database, where the secret says.
     pub database: Option<String>,
+    /// RDS's identifier of the instance, where the secret says.
+    pub instance: Option<String>,
+    /// RDS's identifier of the cluster, where the secret says.
+    pub cluster: Option<String>,
 }
 
 /// A password, or a token in its place. Nothing prints it.

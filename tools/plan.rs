@@ -87,6 +87,7 @@ fn libpq() -> Option<Credentials> {
         username: variable("PGUSER").or_else(|| Some("postgres".to_owned())),
         password: Some(Password::new(variable("PGPASSWORD").unwrap_or_default())),
         database: variable("PGDATABASE").or_else(|| variable("PGUSER")),
+        ..Credentials::default()
     })
 }
 

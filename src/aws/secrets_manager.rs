@@ -229,13 +229,14 @@ fn parse(bytes: &[u8]) -> Result<Credentials, String> {
     let engine = text(&["engine"]);
     let (username, password) = (text(&["username"]), text(&["password"]));
     let (host, port, database) = (text(&["host"]), text(&["port"]), text(&["dbname", "database"]));
+    let (instance, cluster) = (text(&["dbInstanceIdentifier"]), text(&["dbClusterIdentifier"]));
     if let Some(engine) = engine.filter(|engine| !ENGINES.contains(&engine.as_str())) {
         // The one value worth showing.
         problems.push(format!("its `engine` is `{}`, which is not PostgreSQL", shown(&engine)));
     }
     if problems.is_empty() {
         let password = password.map(Password::new);
-        Ok(Credentials { username, password, host, port, database })
+        Ok(Credentials { username, password, host, port, database, instance, cluster })
     } else {
         Err(problems.join("; "))
     }

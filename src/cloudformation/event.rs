@@ -43,6 +43,8 @@ pub enum RequestType {
     Update,
     /// The resource goes.
     Delete,
+    /// The databases are read, and nothing is changed: direct invocations only.
+    Inspect,
     /// Whatever else came.
     Unknown(String),
 }
@@ -53,7 +55,18 @@ impl RequestType {
             "Create" => Self::Create,
             "Update" => Self::Update,
             "Delete" => Self::Delete,
+            "Inspect" => Self::Inspect,
             _ => Self::Unknown(text),
+        }
+    }
+
+    /// Of Terraform's `tf.action`.
+    fn of_terraform(action: String) -> Self {
+        match action.as_str() {
+            "create" => Self::Create,
+            "update" => Self::Update,
+            "delete" => Self::Delete,
+            _ => Self::Unknown(action),
         }
     }
 }
@@ -64,6 +77,7 @@ impl Display for RequestType {
             Self::Create => out.write_str("Create"),
             Self::Update => out.write_str("Update"),
             Self::Delete => out.write_str("Delete"),
+            Self::Inspect => out.write_str("Inspect"),
             Self::Unknown(text) => out.write_str(&shown(text)),
         }
     }
@@ -81,26 +95,39 @@ pub type Properties = Map<String, Value>;
 pub struct Unreadable;
 
 impl Event {
-    /// Reads an event of any shape.
+    /// Reads an event of any shape. Terraform's resource `aws_lambda_invocation` adds the key `tf` to
+    /// the input that the configuration has, with what it does about the resource, and what the
+    /// input was before.
     pub fn read(json: &str) -> Self {
         let event = Object::read(json);
         let text = |name: &str| event.text(name).unwrap_or_default();
-        let properties = |name: &str| match event.get(name).map(serde_json::from_str) {
-            Some(Ok(Value::Object(properties))) => Ok(Some(properties)),
-            Some(Err(_)) => Err(Unreadable),
-            _ => Ok(None),
+        let properties =
+            |event: &Object, name: &str| match event.get(name).map(serde_json::from_str) {
+                Some(Ok(Value::Object(properties))) => Ok(Some(properties)),
+                Some(Err(_)) => Err(Unreadable),
+                _ => Ok(None),
+            };
+        let response_url = event.get("ResponseURL");
+        let terraform = event.object("tf");
+        let (request_type, old_properties) = match terraform.text("action") {
+            Some(action) if response_url.is_none() => (
+                RequestType::of_terraform(action),
+                properties(&terraform.object("prev_input"), "ResourceProperties"),
+            ),
+            _ => {
+                (RequestType::new(text("RequestType")), properties(&event, "OldResourceProperties"))
+            }
         };
         Self {
-            request_type: RequestType::new(text("RequestType")),
-            response_url: event
-                .get("ResponseURL")
+            request_type,
+            response_url: response_url
                 .map(|url| ResponseUrl::new(&json::text(url).unwrap_or_default())),
             stack_id: text("StackId"),
             request_id: text("RequestId"),
             logical_resource_id: text("LogicalResourceId"),
             physical_resource_id: event.text("PhysicalResourceId").filter(|id| !id.is_empty()),
-            properties: properties("ResourceProperties"),
-            old_properties: properties("OldResourceProperties"),
+            properties: properties(&event, "ResourceProperties"),
+            old_properties,
             service_timeout: service_timeout(&event.object("ResourceProperties")),
         }
     }
@@ -159,6 +186,30 @@ mod tests {
             assert_eq!(event.service_timeout, Some(Duration::from_secs(60)));
             assert!(event.old_properties.is_ok_and(|properties| properties.is_some()));
         }
+    }
+
+    #[test]
+    fn terraform_says_what_it_does_in_a_key_of_its_own() {
+        let event = |action: &str, more: &str| {
+            Event::read(&format!(
+                r#"{{ "RequestType": "Create", "ResourceProperties": {{ "Port": 1 }} {more},
+                      "tf": {{ "action": "{action}",
+                               "prev_input": {{ "ResourceProperties": {{ "Port": 2 }} }} }} }}"#
+            ))
+        };
+        for (action, kind) in [
+            ("create", RequestType::Create),
+            ("update", RequestType::Update),
+            ("delete", RequestType::Delete),
+            ("read", RequestType::Unknown("read".to_owned())),
+        ] {
+            let event = event(action, "");
+            assert_eq!(event.request_type, kind);
+            let old = event.old_properties.ok().flatten().expect("old properties");
+            assert_eq!(old["Port"], 2);
+        }
+        let event = event("delete", r#", "ResponseURL": "https://example.com/x""#);
+        assert_eq!(event.request_type, RequestType::Create, "CloudFormation sends no such key");
     }
 
     #[test]

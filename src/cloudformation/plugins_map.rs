@@ -24,8 +24,11 @@ pub fn names(properties: &Map<String, Value>) -> BTreeSet<String> {
     map.into_iter().flatten().filter(lists).map(|(name, _)| name.clone()).collect()
 }
 
-/// The entries of the map; with `PluginsFrom` it may be absent.
-pub(super) fn read(reader: &mut Reader) -> (BTreeMap<String, DesiredExtension>, Option<Unnamed>) {
+/// The entries of the map, and its key `*`; with `PluginsFrom` the map may be absent.
+pub(super) fn read(
+    reader: &mut Reader,
+    is_required: bool,
+) -> (BTreeMap<String, DesiredExtension>, Option<Unnamed>) {
     let (mut extensions, mut unnamed) = (BTreeMap::new(), None);
     match reader.properties.get("PluginsMap") {
         Some(Value::Object(map)) => {
@@ -40,7 +43,7 @@ pub(super) fn read(reader: &mut Reader) -> (BTreeMap<String, DesiredExtension>, 
                 }
             }
         }
-        Some(Value::Null) | None if reader.has("PluginsFrom") => {}
+        Some(Value::Null) | None if !is_required || reader.has("PluginsFrom") => {}
         Some(Value::Null) | None => reader.problem(
             "`PluginsMap` is missing: give a map of extension names to versions; it may be empty, and \
              with `PluginsFrom` absent",

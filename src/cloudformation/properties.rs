@@ -33,11 +33,37 @@ const PROPERTIES: [&str; 16] = [
     "Trigger",
 ];
 
+/// What is read of `PluginsMap` and `PluginsFrom`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    /// One of them has to be there.
+    Required,
+    /// Both may be absent.
+    Optional,
+    /// Nothing.
+    Ignored,
+}
+
 /// Checks the properties of a Create or an Update.
 ///
 /// # Errors
 /// Every problem there is.
 pub fn read(properties: Option<&Map<String, Value>>) -> Result<Request, Vec<Problem>> {
+    read_strictly(properties, Entries::Required)
+}
+
+/// Checks the properties of an Inspect: the same ones, and no map has to be there.
+///
+/// # Errors
+/// Every problem there is.
+pub fn read_for_inspect(properties: Option<&Map<String, Value>>) -> Result<Request, Vec<Problem>> {
+    read_strictly(properties, Entries::Optional)
+}
+
+fn read_strictly(
+    properties: Option<&Map<String, Value>>,
+    entries: Entries,
+) -> Result<Request, Vec<Problem>> {
     let Some(properties) = properties else {
         return Err(vec![Problem::new("the event has no `ResourceProperties` object")]);
     };
@@ -48,7 +74,7 @@ pub fn read(properties: Option<&Map<String, Value>>) -> Result<Request, Vec<Prob
         reader.problem(format!("unknown property `{}`{suggestion}", shown(name)));
     }
     reader.number("ServiceTimeout", 1..=3600, "a number of seconds from 1 to 3600");
-    let request = request(&mut reader, true);
+    let request = request(&mut reader, entries);
     if reader.problems.is_empty() { Ok(request) } else { Err(reader.problems) }
 }
 
@@ -57,10 +83,10 @@ pub fn read(properties: Option<&Map<String, Value>>) -> Result<Request, Vec<Prob
 pub fn read_leniently(properties: Option<&Map<String, Value>>) -> Request {
     let nothing = Map::new();
     let properties = properties.unwrap_or(&nothing);
-    request(&mut Reader { properties, problems: Vec::new() }, false)
+    request(&mut Reader { properties, problems: Vec::new() }, Entries::Ignored)
 }
 
-fn request(reader: &mut Reader, has_entries: bool) -> Request {
+fn request(reader: &mut Reader, entries: Entries) -> Request {
     let connection = connection(reader);
     let downgrade = reader.choice(
         "DowngradePolicy",
@@ -74,12 +100,16 @@ fn request(reader: &mut Reader, has_entries: bool) -> Request {
             ("DropCascade", RemovalPolicy::DropCascade),
         ],
     );
-    let (extensions, unnamed) =
-        if has_entries { plugins_map::read(reader) } else { (BTreeMap::new(), None) };
+    let is_read = entries != Entries::Ignored;
+    let (extensions, unnamed) = if is_read {
+        plugins_map::read(reader, entries == Entries::Required)
+    } else {
+        (BTreeMap::new(), None)
+    };
     Request {
         connection,
         desired: Desired { extensions, unnamed, downgrade, removal, ..Desired::default() },
-        plugins_from: if has_entries { secret_id(reader, "PluginsFrom") } else { None },
+        plugins_from: if is_read { secret_id(reader, "PluginsFrom") } else { None },
         dry_run: reader.boolean("DryRun"),
     }
 }

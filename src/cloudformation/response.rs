@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cloudformation::event::Event;
 use crate::redact::scrubbed;
@@ -12,7 +13,7 @@ use crate::text::longest_start;
 pub const MAX_BYTES: usize = 4096;
 
 /// The most bytes of the result of a direct invocation.
-const MAX_BYTES_OF_RESULT: usize = 200_000;
+pub const MAX_BYTES_OF_RESULT: usize = 200_000;
 
 /// The values of `Data` that are shortened where the response is too long, in this order.
 const SHORTENED: [&str; 3] = ["Before", "After", "Changes"];
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub physical_id: String,
     /// What was done, or why nothing was.
     pub result: Result<Success, String>,
+    /// `Server` of a direct result, where the server is known.
+    pub server: Option<Value>,
 }
 
 /// A request that succeeded.
@@ -33,6 +36,8 @@ pub struct Success {
     pub reason: String,
     /// For `Fn::GetAtt`; a Delete has none.
     pub data: BTreeMap<String, String>,
+    /// `Plan` of a direct result, under `DryRun`.
+    pub plan: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +51,12 @@ struct Response<'a> {
     logical_resource_id: &'a str,
     no_echo: bool,
     data: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<&'a str>,
 }
 
 /// The response as one JSON document of at most [`MAX_BYTES`], or 200 kB where nobody but the invoker
@@ -60,7 +71,9 @@ pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
         Err(reason) => ("FAILED", reason, &nothing),
     };
     let reason = &scrubbed(reason);
-    let max = if event.response_url.is_some() { MAX_BYTES } else { MAX_BYTES_OF_RESULT };
+    let is_direct = event.response_url.is_none();
+    let max = if is_direct { MAX_BYTES_OF_RESULT } else { MAX_BYTES };
+    let plan = outcome.result.as_ref().ok().and_then(|success| success.plan.as_ref());
     let mut response = Response {
         status,
         reason: format!("{reason} ({log})"),
@@ -70,7 +83,13 @@ pub fn document(event: &Event, outcome: &Outcome, log: &str) -> String {
         logical_resource_id: &event.logical_resource_id,
         no_echo: false,
         data: data.iter().map(|(key, value)| (key.clone(), scrubbed(value))).collect(),
+        plan: plan.filter(|_| is_direct),
+        server: outcome.server.as_ref().filter(|_| is_direct),
+        left_out: None,
     };
+    if length(&response) > max && response.plan.take().is_some() {
+        response.left_out = Some("`Plan`: the result would have more than 200 kB");
+    }
     for key in SHORTENED {
         if let Some(text) = response.data.get(key).cloned() {
             shorten(&mut response, max, &text, |response, text| {
@@ -119,9 +138,13 @@ mod tests {
         Event::read(&event.to_string())
     }
 
+    fn outcome(result: Result<Success, String>) -> Outcome {
+        Outcome { physical_id: "X".into(), result, server: None }
+    }
+
     fn success<const N: usize>(reason: &str, data: [(&str, String); N]) -> Success {
         let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        Success { reason: reason.to_owned(), data }
+        Success { reason: reason.to_owned(), data, plan: None }
     }
 
     fn read(text: &str) -> Value {
@@ -130,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_failure_says_why_and_where_to_look() {
-        let outcome = Outcome { physical_id: "X-1".into(), result: Err("no such thing".into()) };
+        let outcome = Outcome { physical_id: "X-1".into(), ..outcome(Err("no such thing".into())) };
         insta::assert_snapshot!(document(&event(), &outcome, "log stream: 2026/11/21/[$LATEST]ab"), @r#"{"Status":"FAILED","Reason":"no such thing (log stream: 2026/11/21/[$LATEST]ab)","PhysicalResourceId":"X-1","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/app/guid","RequestId":"r-1","LogicalResourceId":"Extensions","NoEcho":false,"Data":{}}"#);
     }
 
@@ -139,7 +162,7 @@ mod tests {
         crate::redact::hide("the secret of a test");
         let data = [("After", "the secret of a test 1.0".to_owned())];
         let result = Ok(success("", data));
-        let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "s");
+        let text = document(&event(), &outcome(result), "s");
         assert_eq!(read(&text)["Data"]["After"], "(hidden) 1.0");
     }
 
@@ -151,7 +174,7 @@ mod tests {
             ("Changes", "c".repeat(1000)),
         ];
         let result = Ok(success("done", data));
-        let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "s");
+        let text = document(&event(), &outcome(result), "s");
         assert_eq!(text.len(), MAX_BYTES);
         let data = &read(&text)["Data"];
         assert_eq!(data["Before"], "...");
@@ -161,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_log_stream_outlives_a_long_reason() {
-        let outcome = Outcome { physical_id: "X".into(), result: Err("ä\"".repeat(3000)) };
+        let outcome = outcome(Err("ä\"".repeat(3000)));
         let text = document(&event(), &outcome, "log stream: s");
         assert!(text.len() <= MAX_BYTES && text.len() > MAX_BYTES - 8, "{}", text.len());
         let reason = read(&text)["Reason"].as_str().map(ToOwned::to_owned).expect("a reason");
@@ -180,8 +203,8 @@ mod tests {
         ) {
             let mut data = names;
             data.extend([("Before".to_owned(), before), ("Changes".to_owned(), changes)]);
-            let result = if success { Ok(Success { reason, data }) } else { Err(reason) };
-            let text = document(&event(), &Outcome { physical_id: "X".into(), result }, "stream");
+            let result = if success { Ok(Success { reason, data, plan: None }) } else { Err(reason) };
+            let text = document(&event(), &outcome(result), "stream");
             prop_assert!(text.len() <= MAX_BYTES);
             let document = read(&text);
             prop_assert!(document["Status"].is_string() && document["Data"].is_object());

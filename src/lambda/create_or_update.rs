@@ -9,6 +9,7 @@ use crate::lambda::invocation::{Invocation, readable};
 use crate::planner::desired::RemovalPolicy;
 use crate::planner::removal::ownership::Claimants;
 use crate::postgres::connect_error::RetryLimits;
+use crate::postgres::target::Target;
 use crate::reconcile::connector::Connector;
 use crate::reconcile::database::Reconciler;
 use crate::reconcile::error::Error;
@@ -30,7 +31,8 @@ pub async fn work(invocation: &Invocation) -> Result<(String, Success), Error> {
     let (physical_id, reports) = reconcile(invocation, request, connector).await?;
     let suffix = if dry_run { " (dry run: nothing was changed)" } else { "" };
     let reason = report::summary(&reports) + suffix;
-    Ok((physical_id, Success { reason, data: report::data(&reports) }))
+    let plan = dry_run.then(|| report::plan(&reports));
+    Ok((physical_id, Success { reason, data: report::data(&reports), plan }))
 }
 
 /// The checked request, with the extensions of `PluginsFrom`.
@@ -57,27 +59,37 @@ pub async fn reconcile(
     request: Request,
     connector: Connector<'_>,
 ) -> Result<(String, Vec<Report>), Error> {
-    let event = &invocation.event;
     let target = connector.target().await;
-    invocation.progress.set_server(&target.host, target.port);
-    let logical_id = &event.logical_resource_id;
-    let issued = physical_id::issued(logical_id, &target.host, target.port);
-    let physical_id = match &event.physical_resource_id {
-        Some(id) if event.request_type == RequestType::Update => {
-            physical_id::after_update(id, &issued, logical_id)
-        }
-        _ => issued,
-    };
-    let earlier = earlier_databases(invocation, &request, &physical_id);
-    let earlier_names = earlier_names(invocation, &request, &physical_id);
-    let Request { connection, mut desired, dry_run, .. } = request;
-    desired.claimants = Claimants::This(invocation.claimant(&physical_id));
-    desired.earlier = earlier_names;
+    invocation.progress.set_target(&target);
+    let (physical_id, request, earlier) = with_claimant(invocation, request, &target);
+    let Request { connection, desired, dry_run, .. } = request;
     let (deadline, progress) = (invocation.deadline, &invocation.progress);
     let reconciler = Reconciler { connector, desired, dry_run, deadline, progress };
     let reports = databases::reconcile(&reconciler, &connection.databases, earlier.as_ref()).await;
     let reports = reports.map_err(|error| error.through_proxy(&target.host))?;
     Ok((physical_id, reports))
+}
+
+/// The physical resource id on this server; the request with who lists its extensions, and what may be
+/// dropped; and the databases of the request before.
+pub fn with_claimant(
+    invocation: &Invocation,
+    mut request: Request,
+    target: &Target,
+) -> (String, Request, Option<Databases>) {
+    let event = &invocation.event;
+    let logical_id = &event.logical_resource_id;
+    let issued = physical_id::issued(logical_id, &target.host, target.port);
+    let physical_id = match &event.physical_resource_id {
+        Some(id) if event.request_type != RequestType::Create => {
+            physical_id::after_update(id, &issued, logical_id)
+        }
+        _ => issued,
+    };
+    let earlier = earlier_databases(invocation, &request, &physical_id);
+    request.desired.earlier = earlier_names(invocation, &request, &physical_id);
+    request.desired.claimants = Claimants::This(invocation.claimant(&physical_id));
+    (physical_id, request, earlier)
 }
 
 /// The databases of the request before, where an Update stays on its server and there may be
@@ -91,7 +103,15 @@ fn earlier_databases(
     let old = properties::read_leniently(Some(readable(&event.old_properties)?));
     let policies = [request.desired.removal, old.desired.removal];
     let has_claims = policies.iter().any(|policy| *policy != RemovalPolicy::Retain);
-    let stays = event.physical_resource_id.as_deref() == Some(physical_id);
+    let server = |request: &Request| {
+        let it = &request.connection;
+        (it.host.clone(), it.port, it.secret.clone())
+    };
+    // A direct invocation has no id as a rule: then the properties tell.
+    let stays = match &event.physical_resource_id {
+        Some(id) => id == physical_id,
+        None => server(&old) == server(request),
+    };
     (has_claims && stays).then_some(old.connection.databases)
 }
 

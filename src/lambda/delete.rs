@@ -29,7 +29,7 @@ pub async fn work(invocation: &Invocation) -> Result<Success, Error> {
     let mut request = properties::read_leniently(readable(&event.properties));
     let id = event.physical_resource_id.clone().unwrap_or_default();
     let logical_id = &event.logical_resource_id;
-    let success = |reason: String| Success { reason, data: BTreeMap::new() };
+    let success = |reason: String| Success { reason, data: BTreeMap::new(), plan: None };
     let why = if request.desired.removal == RemovalPolicy::Retain {
         "`RemovalPolicy` is `Retain`"
     } else if id == physical_id::create_failed(logical_id) {
@@ -69,8 +69,9 @@ async fn drop_created(invocation: &Invocation, request: Request) -> Result<Vec<R
     let databases = connection.databases.clone();
     let connector =
         Connector::new(&invocation.clients, connection, limits, deadline, secret_deadline).await?;
-    let host = connector.target().await.host;
+    let target = connector.target().await;
+    invocation.progress.set_target(&target);
     let reconciler = Reconciler { connector, desired, dry_run: false, deadline, progress };
     let reports = databases::delete(&reconciler, &databases).await;
-    reports.map_err(|it| if it.is_unreachable() { it } else { it.through_proxy(&host) })
+    reports.map_err(|it| if it.is_unreachable() { it } else { it.through_proxy(&target.host) })
 }

@@ -76,7 +76,7 @@ fn ours(record: &Object, region: Option<&str>) -> Result<(Event, ResponseUrl), &
         return Err("not a record of a failed asynchronous invocation");
     }
     let event = Event::read(record.get("requestPayload").unwrap_or_default());
-    let known = !matches!(event.request_type, RequestType::Unknown(_));
+    let known = !matches!(event.request_type, RequestType::Inspect | RequestType::Unknown(_));
     let ids = [&event.stack_id, &event.request_id, &event.logical_resource_id];
     if !known || ids.iter().any(|id| id.is_empty()) {
         return Err("its requestPayload is no event of a custom resource");
@@ -113,7 +113,7 @@ fn failure(record: &Object, event: &Event, context: &Context) -> String {
         event.physical_resource_id.clone().filter(|_| event.request_type != RequestType::Create);
     let physical_id =
         incoming.unwrap_or_else(|| physical_id::create_unknown(&event.logical_resource_id));
-    let outcome = Outcome { physical_id, result: Err(reason(record)) };
+    let outcome = Outcome { physical_id, result: Err(reason(record)), server: None };
     let log = format!("the failure destination's log stream: {}", context.env_config.log_stream);
     document(event, &outcome, &log)
 }

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::{Context, Diagnostic};
+use serde_json::{Value, json};
 
 use crate::cloudformation::event::{Event, Properties, Unreadable};
+use crate::cloudformation::physical_id;
 use crate::deadline::Deadline;
 use crate::planner::removal::ownership::Claimant;
+use crate::postgres::target::RdsIdentifier;
 use crate::reconcile::connector::Clients;
 use crate::reconcile::error::Error;
 use crate::reconcile::progress::Progress;
@@ -14,8 +17,13 @@ use crate::reconcile::progress::Progress;
 /// The `errorType` of a response that could not be delivered; `errorMessage` is the document.
 pub const NOT_DELIVERED: &str = "NotDelivered";
 
-/// The `errorType` of a direct invocation that failed; `errorMessage` is the document.
+/// The `errorType` of a direct invocation that failed and will fail again; `errorMessage` is the
+/// document.
 pub const FAILED: &str = "Failed";
+
+/// The `errorType` of a direct invocation that failed and may succeed later, as where no connection
+/// could be opened; `errorMessage` is the document.
+pub const FAILED_TRANSIENTLY: &str = "FailedTransiently";
 
 /// One invocation, and how far it has come.
 #[derive(Debug)]
@@ -39,6 +47,28 @@ impl Invocation {
     /// `AWS_CA_BUNDLE` cannot be used.
     pub fn check_bundle(&self) -> Result<(), Error> {
         self.unusable_bundle.clone().map_or(Ok(()), |why| Err(Error::Bundle(why)))
+    }
+
+    /// The physical resource id to respond with where the request failed.
+    pub fn physical_id_of_failure(&self) -> String {
+        let (event, progress) = (&self.event, &self.progress);
+        let issued = progress.target().map(|target| {
+            physical_id::issued(&event.logical_resource_id, &target.host, target.port)
+        });
+        let left_something = progress.may_have_left_something();
+        physical_id::of_failure(event, issued.as_deref(), left_something)
+    }
+
+    /// `Server` of a direct result, where the server is known.
+    pub fn server(&self) -> Option<Value> {
+        let target = self.progress.target()?;
+        let mut server = json!({ "Host": target.host, "Port": target.port });
+        match &target.rds {
+            Some(RdsIdentifier::Instance(id)) => server["DBInstanceIdentifier"] = json!(id),
+            Some(RdsIdentifier::Cluster(id)) => server["DBClusterIdentifier"] = json!(id),
+            None => {}
+        }
+        Some(server)
     }
 
     /// Who the event is about, in the claims.

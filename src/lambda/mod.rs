@@ -4,4 +4,5 @@ pub mod create_or_update;
 pub mod delete;
 pub mod failure_destination;
 pub mod handler;
+pub mod inspect;
 pub mod invocation;

@@ -79,7 +79,10 @@ pub struct Installed {
     pub schema: String,
     /// Whether `SET SCHEMA` can move it.
     pub relocatable: bool,
-    /// Whether the role owns it, which an update, a move or a drop needs.
+    /// The role that owns it.
+    #[serde(default)]
+    pub owner: String,
+    /// Whether the session's role owns it, which an update, a move or a drop needs.
     pub owned: bool,
     /// The extensions that it requires.
     #[serde(default)]

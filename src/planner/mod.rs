@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod desired;
 pub mod entries;
+pub mod inspect;
 pub mod plan;
 mod privileges;
 mod refusal;

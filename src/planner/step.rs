@@ -1,6 +1,24 @@
 //! One statement of a plan: displays as its SQL, and says in words what it changes.
 
+use serde::Serialize;
+
 use crate::planner::removal::ownership::ClaimChange;
+
+/// What one statement does, for a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Statement {
+    /// The SQL.
+    pub statement: String,
+    /// `create`, `update`, `move`, `drop`; `schema` for a new schema, `claims` for the claims.
+    pub action: &'static str,
+    /// The extension; several with commas between them, where they are dropped together.
+    pub extension: Option<String>,
+    /// The version before, in the same order.
+    pub from: Option<String>,
+    /// The version after, or the schema.
+    pub to: Option<String>,
+}
 
 /// One statement. Displays as SQL; [`Step::change`] says it in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +105,25 @@ impl Step {
                 Some(parts.join("; "))
             }
         }
+    }
+
+    /// What it does, for a program.
+    pub fn described(&self) -> Statement {
+        let (action, extension, from, to) = match self {
+            Self::CreateSchema { schema } => ("schema", None, None, Some(schema)),
+            Self::Create { name, version, .. } => ("create", Some(name), None, Some(version)),
+            Self::Update { name, from, to, .. } => ("update", Some(name), Some(from), Some(to)),
+            Self::Move { name, to } => ("move", Some(name), None, Some(to)),
+            Self::Drop { .. } => ("drop", None, None, None),
+            Self::Claims(_) => ("claims", None, None, None),
+        };
+        let [mut extension, mut from, to] = [extension, from, to].map(Option::<&String>::cloned);
+        if let Self::Drop { extensions, .. } = self {
+            let (names, versions): (Vec<&str>, Vec<&str>) =
+                extensions.iter().map(|(name, version)| (name.as_str(), version.as_str())).unzip();
+            (extension, from) = (Some(names.join(", ")), Some(versions.join(", ")));
+        }
+        Statement { statement: self.to_string(), action, extension, from, to }
     }
 
     /// How many changes it is: each extension counts, claims do not.

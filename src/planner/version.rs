@@ -24,12 +24,11 @@ pub(super) fn is_satisfied(
     default: Option<&str>,
 ) -> bool {
     match desired {
-        DesiredVersion::Any => true,
+        // What is `absent` is dropped, whatever its version.
+        DesiredVersion::Any | DesiredVersion::Absent => true,
         DesiredVersion::Latest => default == Some(installed),
         DesiredVersion::Exact(version) => version == installed,
         DesiredVersion::StartsWith(start) => matches(installed, start),
-        // No version is: it is dropped.
-        DesiredVersion::Absent => true,
     }
 }
 

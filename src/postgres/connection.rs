@@ -112,7 +112,8 @@ impl Connection {
             if !backoff.pause(until).await {
                 return Err(error);
             }
-            log::warn(&format!("connecting to {}: {}; trying again", error.server, error.why));
+            let message = format!("connecting to {}: {}; trying again", error.server, error.why);
+            log::warn_of_database(database, &message);
             last = Some(error);
         }
     }

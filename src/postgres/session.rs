@@ -95,6 +95,18 @@ impl Session {
         }
     }
 
+    /// Begins a transaction that changes nothing and takes no lock, and reads what the database holds.
+    ///
+    /// # Errors
+    /// The server fails, or does not respond.
+    pub async fn begin_read_only(&self) -> Result<Catalog, Error> {
+        let mut output = Output::default();
+        let sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;\n{CATALOG}");
+        let begin = self.connection.begin(&sql, self.deadline, &mut output);
+        self.bounded(begin, READING).await?;
+        self.parse(&output.rows.concat())
+    }
+
     /// Who holds the lock, and what to do about it, as far as the server tells soon.
     async fn lock_holder(&self) -> Option<String> {
         let mut output = Output::default();
@@ -133,13 +145,19 @@ impl Session {
     }
 
     /// What dropping these extensions would meet: what depends on them, and rows of the user's.
+    /// `is_for_change` keeps others from writing such rows until the end of the transaction.
     ///
     /// # Errors
     /// The server fails, or somebody keeps a lock on an extension's table.
-    pub async fn dependents(&self, names: &[&str], claims: &[Claim]) -> Result<Dependents, Error> {
+    pub async fn dependents(
+        &self,
+        names: &[&str],
+        claims: &[Claim],
+        is_for_change: bool,
+    ) -> Result<Dependents, Error> {
         let names = json!(names).to_string();
         let mut dependents: Dependents = self.query(DEPENDENTS, Some(&names)).await?;
-        if let Some(lock) = dependents.rows_lock() {
+        if let Some(lock) = dependents.rows_lock().filter(|_| is_for_change) {
             let lock = self.connection.client.batch_execute(&lock);
             self.bounded(lock, "waiting for those who write to an extension's tables").await?;
         }

@@ -26,6 +26,8 @@ pub struct Target {
     pub login: Login,
     /// The database that the secret names, else `postgres`.
     pub database: String,
+    /// What RDS calls the server, where the secret or the name of its endpoint tells.
+    pub rds: Option<RdsIdentifier>,
     /// How the server proves who it is.
     pub ssl_mode: SslMode,
     /// Extra roots to trust, as PEM text.
@@ -73,6 +75,31 @@ impl AllowedHosts {
     }
 }
 
+/// What RDS calls a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RdsIdentifier {
+    /// `DBInstanceIdentifier`.
+    Instance(String),
+    /// `DBClusterIdentifier`.
+    Cluster(String),
+}
+
+impl RdsIdentifier {
+    /// What the name of an endpoint tells: `app.abc.eu-west-1.rds.amazonaws.com` is an instance's,
+    /// `app.cluster-abc...` and `app.cluster-ro-abc...` a cluster's. Those of proxies and custom
+    /// endpoints do not tell.
+    fn of_host(host: &str) -> Option<Self> {
+        let of_china = || host.strip_suffix(".amazonaws.com.cn")?.rsplit_once(".rds").map(|it| it.0);
+        let mut labels = host.strip_suffix(".rds.amazonaws.com").or_else(of_china)?.split('.');
+        let (name, kind) = (labels.next()?.to_owned(), labels.next()?);
+        if kind.starts_with("proxy-") || kind.starts_with("cluster-custom-") {
+            return None;
+        }
+        let is_cluster = kind.starts_with("cluster-");
+        Some(if is_cluster { Self::Cluster(name) } else { Self::Instance(name) })
+    }
+}
+
 impl Target {
     /// `host:port`.
     pub fn address(&self) -> String {
@@ -110,7 +137,14 @@ pub fn resolve(
             Problem::new(sentence)
         });
     };
+    let is_secrets_host = properties.host.is_none() || properties.host == credentials.host;
     let host = properties.host.clone().or(credentials.host);
+    let rds = credentials
+        .cluster
+        .map(RdsIdentifier::Cluster)
+        .or(credentials.instance.map(RdsIdentifier::Instance))
+        .filter(|_| is_secrets_host)
+        .or_else(|| RdsIdentifier::of_host(host.as_deref()?));
     if host.is_none() {
         lacks(
             "host",
@@ -168,6 +202,7 @@ pub fn resolve(
             username,
             login,
             database,
+            rds,
             ssl_mode: properties.ssl_mode,
             ssl_root_cert: properties.ssl_root_cert.clone(),
         }),
@@ -202,6 +237,24 @@ fn channel_binding(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_endpoint_tells_what_it_is_of() {
+        let instance = |it: &str| Some(RdsIdentifier::Instance(it.to_owned()));
+        let cluster = |it: &str| Some(RdsIdentifier::Cluster(it.to_owned()));
+        for (host, id) in [
+            ("app.abc123.eu-west-1.rds.amazonaws.com", instance("app")),
+            ("app.abc123.rds.cn-north-1.amazonaws.com.cn", instance("app")),
+            ("app.abc123.cn-north-1.rds.amazonaws.com.cn", instance("app")),
+            ("app.cluster-abc123.eu-west-1.rds.amazonaws.com", cluster("app")),
+            ("app.cluster-ro-abc123.eu-west-1.rds.amazonaws.com", cluster("app")),
+            ("app.cluster-custom-abc123.eu-west-1.rds.amazonaws.com", None),
+            ("app.proxy-abc123.eu-west-1.rds.amazonaws.com", None),
+            ("db.example.com", None),
+        ] {
+            assert_eq!(RdsIdentifier::of_host(host), id, "{host}");
+        }
+    }
 
     #[test]
     fn an_allowed_host_is_named_or_ends_like_an_entry() {

@@ -1,5 +1,7 @@
 //! One database: connect, read, plan, apply; and again, while what failed is transient.
 
+use std::collections::BTreeSet;
+
 use crate::deadline::{Backoff, Deadline};
 use crate::log;
 use crate::planner::catalog::Catalog;
@@ -80,7 +82,7 @@ impl Reconciler<'_> {
                 && conflicts <= MAX_CONFLICTS
                 && backoff.pause(self.deadline.work_until()).await
             {
-                log::warn(&format!("{transient}; trying again"));
+                log::warn_of_database(&task.database, &format!("{transient}; trying again"));
                 continue;
             }
             return Err(match uncertain {
@@ -114,7 +116,8 @@ impl Reconciler<'_> {
         let Desired { removal, claimants, earlier, .. } = self.desired.clone();
         let nothing = Desired { removal, claimants, earlier, ..Desired::default() };
         let desired = if task.is_listed() { &self.desired } else { &nothing };
-        let catalog = read(session, desired).await?;
+        let catalog = session.begin().await?;
+        let catalog = read(session, desired, catalog, BTreeSet::new(), true).await?;
         let mut before: Extensions =
             catalog.installed.iter().map(|it| (it.name.clone(), it.version.clone())).collect();
         before.sort_unstable();
@@ -131,6 +134,7 @@ impl Reconciler<'_> {
             let is_committed = plan.as_ref().is_ok_and(|plan| plan.steps.is_empty());
             self.progress.outcome_known(is_committed);
             if is_committed {
+                self.progress.add_changes(sent.plan.steps.iter().map(Step::changes).sum());
                 // The report is of those changes.
                 report.before = sent.before;
                 report.plan = sent.plan;
@@ -187,6 +191,8 @@ impl Reconciler<'_> {
                 known => {
                     self.progress.outcome_known(known.is_ok());
                     known?;
+                    let changes = report.plan.steps.iter().map(Step::changes).sum();
+                    self.progress.add_changes(changes);
                 }
             }
         }
@@ -205,23 +211,31 @@ impl Reconciler<'_> {
     }
 }
 
-/// Reads what the planner needs to know, and no more than that.
-async fn read(session: &Session, desired: &Desired) -> Result<Catalog, session_error::Error> {
-    let mut catalog = session.begin().await?;
+/// Reads what the planner needs to know beside the `catalog`, and no more than that, but for what the
+/// server offers of the extensions that are `asked` about.
+pub(super) async fn read(
+    session: &Session,
+    desired: &Desired,
+    mut catalog: Catalog,
+    asked: BTreeSet<String>,
+    is_for_change: bool,
+) -> Result<Catalog, session_error::Error> {
     if catalog.has_claim_schema {
         catalog.claim_table = session.claim_table().await?;
         if catalog.claim_table.as_ref().is_some_and(ClaimTable::has_claims) {
             catalog.claims = session.claims().await?;
         }
     }
-    let names: Vec<&str> = unsatisfied(desired, &catalog).into_iter().collect();
+    let asked = asked.iter().map(String::as_str);
+    let names: Vec<&str> = unsatisfied(desired, &catalog).into_iter().chain(asked).collect();
     if !names.is_empty() {
         let (offers, untrusted): (_, Untrusted) = session.offers(&names).await?;
         (catalog.offers, catalog.untrusted) = (Some(offers), untrusted);
     }
     let to_drop = plan::to_drop(desired, &catalog);
     if !to_drop.is_empty() {
-        catalog.dependents = session.dependents(&to_drop, &catalog.claims).await?;
+        let dependents = session.dependents(&to_drop, &catalog.claims, is_for_change).await?;
+        catalog.dependents = dependents;
     }
     Ok(catalog)
 }

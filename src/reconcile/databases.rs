@@ -61,6 +61,7 @@ async fn run(
     tasks: &[Task],
     skipped: &mut Vec<Report>,
 ) -> Result<Vec<Report>, Error> {
+    reconciler.progress.set_databases(tasks.len());
     let mut reports = match tasks {
         [task] => vec![reconciler.run(task, Purpose::Apply).await?],
         tasks => {
@@ -76,27 +77,26 @@ async fn run(
     Ok(reports)
 }
 
-/// Reconciles each database, several at a time. After a result that `is_last` no other is begun, and
-/// those under way are finished.
-async fn run_each(
-    reconciler: &Reconciler<'_>,
-    tasks: &[Task],
-    purpose: Purpose,
-    mut is_last: impl FnMut(&Task, &Result<Report, Error>) -> bool,
-) -> Vec<Option<Result<Report, Error>>> {
+/// Works on so many databases, several at a time: `work` gets the number of each. After a result that
+/// `is_last` no other is begun, and those under way are finished.
+pub(super) async fn run_each<T, F: Future<Output = Result<T, Error>>>(
+    count: usize,
+    work: impl Fn(usize) -> F,
+    mut is_last: impl FnMut(usize, &F::Output) -> bool,
+) -> Vec<Option<F::Output>> {
     let stop = AtomicBool::new(false);
-    let stop = &stop;
-    let mut running = stream::iter(0..tasks.len())
+    let (stop, work) = (&stop, &work);
+    let mut running = stream::iter(0..count)
         .map(|index| async move {
             if stop.load(Ordering::SeqCst) {
                 return (index, None);
             }
-            (index, Some(reconciler.run(&tasks[index], purpose).await))
+            (index, Some(work(index).await))
         })
         .buffer_unordered(CONCURRENCY);
-    let mut results: Vec<_> = tasks.iter().map(|_| None).collect();
+    let mut results: Vec<_> = (0..count).map(|_| None).collect();
     while let Some((index, result)) = running.next().await {
-        if result.as_ref().is_some_and(|result| is_last(&tasks[index], result)) {
+        if result.as_ref().is_some_and(|result| is_last(index, result)) {
             stop.store(true, Ordering::SeqCst);
         }
         results[index] = result;
@@ -111,10 +111,12 @@ async fn plan_all(
     skipped: &mut Vec<Report>,
 ) -> Result<Vec<Report>, Error> {
     let mut all_unreachable = true;
-    let plans = run_each(reconciler, tasks, Purpose::Plan, |task, plan| {
+    let plan = |index: usize| reconciler.run(&tasks[index], Purpose::Plan);
+    let plans = run_each(tasks.len(), plan, |index, plan| {
         all_unreachable &= plan.as_ref().is_err_and(Error::is_unreachable);
-        let is_futile =
-            |error: &Error| error.is_of_server() && (all_unreachable || !task.may_skip(error));
+        let is_futile = |error: &Error| {
+            error.is_of_server() && (all_unreachable || !tasks[index].may_skip(error))
+        };
         plan.as_ref().is_err_and(is_futile) || reconciler.deadline.left().is_zero()
     });
     let plans = plans.await;
@@ -122,6 +124,7 @@ async fn plan_all(
     let mut reports = Vec::new();
     let mut problems = Vec::new();
     let mut unreachable = None;
+    let mut is_transient = true;
     for (task, plan) in tasks.iter().zip(plans) {
         let problem = match plan {
             Some(Ok(report)) => {
@@ -130,6 +133,7 @@ async fn plan_all(
             }
             Some(Err(Error::Plan(found))) => {
                 problems.push(found);
+                is_transient = false;
                 continue;
             }
             Some(Err(error)) if error.is_connection_limit() && !task.is_named => {
@@ -142,14 +146,19 @@ async fn plan_all(
                 unreachable = unreachable.or(Some(error));
                 continue;
             }
-            Some(Err(error)) => error.through_proxy(&host).to_string(),
+            Some(Err(error)) => {
+                is_transient &= error.is_transient();
+                error.through_proxy(&host).to_string()
+            }
             None if all_unreachable && unreachable.is_some() => continue,
             None => "it was not read any more".to_owned(),
         };
         problems.push(InDatabase { database: task.database.clone(), problems: vec![problem] });
     }
     match unreachable {
-        _ if !problems.is_empty() => Err(Error::Plans { problems, asked: tasks.len() }),
+        _ if !problems.is_empty() => {
+            Err(Error::Plans { problems, asked: tasks.len(), is_transient })
+        }
         Some(error) if reports.is_empty() => Err(error),
         _ => Ok(reports),
     }
@@ -177,7 +186,8 @@ async fn apply_all(
         }
     }
     let tasks: Vec<Task> = open.iter().map(|index| reports[*index].task.clone()).collect();
-    let results = run_each(reconciler, &tasks, Purpose::Apply, |_, result| {
+    let apply = |index: usize| reconciler.run(&tasks[index], Purpose::Apply);
+    let results = run_each(tasks.len(), apply, |_, result| {
         if let Ok(report) = result {
             set_applied(reconciler, report);
         }
@@ -211,7 +221,7 @@ fn set_applied(reconciler: &Reconciler<'_>, report: &Report) {
 }
 
 /// What `databases` means, and which of it is skipped; `requested` is what may name one of them.
-async fn tasks(
+pub(super) async fn tasks(
     reconciler: &Reconciler<'_>,
     databases: &Databases,
     scope: Scope,

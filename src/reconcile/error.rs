@@ -54,6 +54,8 @@ pub enum Error {
         problems: Vec<InDatabase>,
         /// How many databases the request is about.
         asked: usize,
+        /// Whether all of that is transient.
+        is_transient: bool,
     },
     /// Several databases, and some failed after the plans of all were found to be good.
     #[error("{}", partly(failed, changed, *asked))]
@@ -138,6 +140,22 @@ impl Error {
                 self.connect_kind(),
                 Some(Kind::Unreachable | Kind::NoResponse | Kind::DatabaseUnavailable)
             ),
+        }
+    }
+
+    /// Whether the same request may succeed later, without anybody's doing.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Secret(error) => matches!(error, secrets_manager::Error::Unavailable { .. }),
+            Self::Connection(error) => {
+                !matches!(error.kind, Kind::DatabaseUnavailable | Kind::Password | Kind::Refused)
+            }
+            Self::Session(error) => error.kind != session_error::Kind::Statement,
+            Self::PluginsFrom(error) | Self::ThroughProxy(error) => error.is_transient(),
+            Self::Plans { is_transient, .. } => *is_transient,
+            Self::Partly { failed, .. } => failed.iter().all(|(_, error)| error.is_transient()),
+            Self::NoList(_) | Self::OutcomeUnknown(_) | Self::Overdue => true,
+            _ => false,
         }
     }
 

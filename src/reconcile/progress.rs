@@ -1,27 +1,33 @@
-//! What a request may have left behind so far: the physical resource id of a failure depends on it.
+//! How far a request has come: the physical resource id of a failure depends on it, and the metrics.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::postgres::target::Target;
+
 /// How far a request has come.
 #[derive(Debug, Default)]
 pub struct Progress {
-    server: OnceLock<(String, u16)>,
+    target: OnceLock<Target>,
     /// Databases whose COMMIT was sent, and whose outcome is not known.
     outcomes_unknown: AtomicUsize,
-    changed: AtomicBool,
+    has_changed: AtomicBool,
+    /// How many databases the request is about.
+    databases: AtomicUsize,
+    /// How many changes were committed.
+    changes: AtomicUsize,
 }
 
 impl Progress {
     /// The server is known.
-    pub fn set_server(&self, host: &str, port: u16) {
+    pub fn set_target(&self, target: &Target) {
         // The first is as good as any other: rotation changes passwords, not hosts.
-        let _ = self.server.set((host.to_owned(), port));
+        let _ = self.target.set(target.clone());
     }
 
-    /// Host and port of the server, where they are known.
-    pub fn server(&self) -> Option<&(String, u16)> {
-        self.server.get()
+    /// The server, where it is known.
+    pub fn target(&self) -> Option<&Target> {
+        self.target.get()
     }
 
     /// A COMMIT was sent.
@@ -31,12 +37,27 @@ impl Progress {
 
     /// Its outcome is known: whether the changes stayed.
     pub fn outcome_known(&self, changed: bool) {
-        self.changed.fetch_or(changed, Ordering::SeqCst);
+        self.has_changed.fetch_or(changed, Ordering::SeqCst);
         self.outcomes_unknown.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether changes stayed, or may have.
     pub fn may_have_left_something(&self) -> bool {
-        self.changed.load(Ordering::SeqCst) || self.outcomes_unknown.load(Ordering::SeqCst) > 0
+        self.has_changed.load(Ordering::SeqCst) || self.outcomes_unknown.load(Ordering::SeqCst) > 0
+    }
+
+    /// The request is about so many databases.
+    pub fn set_databases(&self, count: usize) {
+        self.databases.store(count, Ordering::SeqCst);
+    }
+
+    /// So many changes were committed.
+    pub fn add_changes(&self, count: usize) {
+        self.changes.fetch_add(count, Ordering::SeqCst);
+    }
+
+    /// How many databases the request is about, and how many changes were committed.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.databases.load(Ordering::SeqCst), self.changes.load(Ordering::SeqCst))
     }
 }

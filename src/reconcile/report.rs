@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+
 use crate::log;
 use crate::planner::plan::Plan;
-use crate::planner::step::Step;
+use crate::planner::step::{Statement, Step};
 use crate::postgres::session::Extensions;
 use crate::reconcile::task::Task;
 
@@ -110,6 +112,14 @@ fn version(name: &str, reports: &[Report]) -> String {
     }
 }
 
+/// `Plan`: the statements of each database, and what they do.
+pub fn plan(reports: &[Report]) -> Value {
+    let statements =
+        |report: &Report| report.plan.steps.iter().map(Step::described).collect::<Vec<Statement>>();
+    let plans = reports.iter().map(|it| (it.task.database.clone(), json!(statements(it))));
+    Value::Object(plans.collect())
+}
+
 /// `Changes`: the parts of one database as they are; those of several with its name before each.
 pub fn changes(reports: &[Report]) -> String {
     let parts = reports.iter().flat_map(|report| {
@@ -169,14 +179,15 @@ mod tests {
         let (reason, data) = (summary(&reports), data(&reports));
         assert_eq!(reason, "database `app`: 60 changes, see `Changes`");
         let changes = data["Changes"].clone();
-        let result = Ok(Success { reason, data });
+        let result = Ok(Success { reason, data, plan: None });
         let stack = "arn:aws:cloudformation:eu-central-1:123456789012:stack/application/51af3dc0";
         let event = Event::read(&format!(
             r#"{{ "StackId": "{stack}-da77-11e4-872e-1234567db123", "LogicalResourceId": "Extensions",
                   "ResponseURL": "https://example.com/x",
                   "RequestId": "5f6a1c9e-0000-4000-8000-00000000c0de" }}"#
         ));
-        let outcome = Outcome { physical_id: "Extensions-01234567".to_owned(), result };
+        let outcome =
+            Outcome { physical_id: "Extensions-01234567".to_owned(), result, server: None };
         let text = document(&event, &outcome, "log stream: 2026/01/31/[$LATEST]0123456789abcdef");
         let document: serde_json::Value = serde_json::from_str(&text).expect("a document");
         assert_eq!(document["Data"]["Changes"], changes);

@@ -35,7 +35,7 @@ SELECT jsonb_build_object(
     'installed', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
             'name', e.extname, 'version', e.extversion, 'schema', n.nspname,
-            'relocatable', e.extrelocatable,
+            'relocatable', e.extrelocatable, 'owner', pg_get_userbyid(e.extowner),
             'owned', pg_has_role(e.extowner, 'USAGE'),
             'requires', ARRAY(
                 SELECT r.extname

@@ -1,0 +1,160 @@
+//! What there is, and how it differs from the desired state.
+
+use serde::Serialize;
+
+use crate::planner::catalog::{Catalog, Installed};
+use crate::planner::desired::{
+    Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
+};
+use crate::planner::entries::{Entries, resolve};
+use crate::planner::removal::ownership::Claimant;
+use crate::planner::version::{self, Target};
+use crate::planner::version_order::rank;
+
+/// One extension of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspected {
+    /// As the server spells it.
+    pub name: String,
+    /// The installed version; `None` where it is missing.
+    pub installed: Option<String>,
+    /// The server's default version; `None` where the server does not offer the extension any more.
+    pub default: Option<String>,
+    /// Whether the default is another version, and can be reached.
+    pub update_available: bool,
+    /// The versions that an update path leads to, the highest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reachable: Vec<String>,
+    /// The schema of its objects.
+    pub schema: Option<String>,
+    /// The role that owns it.
+    pub owner: Option<String>,
+    /// The resource that created it, where claims tell.
+    pub created_by: Option<CreatedBy>,
+    /// The version that the map asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+    /// How it differs from the map, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
+
+/// The resource that created an extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatedBy {
+    stack_id: String,
+    logical_resource_id: String,
+}
+
+/// How an extension differs from the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not at all.
+    #[serde(rename = "as wanted")]
+    AsWanted,
+    /// It is not installed.
+    Missing,
+    /// It has another version.
+    #[serde(rename = "other version")]
+    OtherVersion,
+    /// It has the version, and is in another schema.
+    #[serde(rename = "other schema")]
+    OtherSchema,
+    /// It is installed, and wanted `absent`.
+    Unwanted,
+    /// The map does not name it.
+    #[serde(rename = "not listed")]
+    NotListed,
+}
+
+impl State {
+    /// Whether the database is not as the map has it.
+    pub fn is_drift(self) -> bool {
+        !matches!(self, Self::AsWanted | Self::NotListed)
+    }
+}
+
+/// Every extension that is installed or asked for, sorted by name.
+pub fn inspect(desired: Option<&Desired>, catalog: &Catalog) -> Vec<Inspected> {
+    let entries = desired.map(|desired| resolve(desired, catalog).0).unwrap_or_default();
+    let missing = entries.iter().filter(|(name, entry)| {
+        catalog.installed(name).is_none() && entry.version != DesiredVersion::Absent
+    });
+    let missing = missing.map(|(name, entry)| Inspected {
+        name: (*name).to_owned(),
+        installed: None,
+        default: catalog.available.get(*name).cloned().flatten(),
+        update_available: false,
+        reachable: Vec::new(),
+        schema: None,
+        owner: None,
+        created_by: None,
+        wanted: Some(entry.version.to_string()),
+        state: Some(State::Missing),
+    });
+    let installed = catalog.installed.iter().map(|it| installed(it, desired, &entries, catalog));
+    let mut inspected: Vec<Inspected> = installed.chain(missing).collect();
+    inspected.sort_by(|a, b| a.name.cmp(&b.name));
+    inspected
+}
+
+fn installed(
+    installed: &Installed,
+    desired: Option<&Desired>,
+    entries: &Entries,
+    catalog: &Catalog,
+) -> Inspected {
+    let Installed { name, version, schema, owner, .. } = installed;
+    let default = catalog.available.get(name).cloned().flatten();
+    let reachable = catalog.update_targets(name).filter(|(_, reachable)| *reachable);
+    let mut reachable: Vec<String> = reachable.map(|(version, _)| version.to_owned()).collect();
+    reachable.sort_by(|a, b| rank(b, a));
+    let is_reachable = default.as_ref().is_some_and(|default| reachable.contains(default));
+    let update_available = default.as_ref() != Some(version) && is_reachable;
+    let created = catalog.claims.iter().find(|it| it.extension == *name && it.created && !it.void);
+    let entry = entries.get(name.as_str()).copied();
+    let unnamed = desired.and_then(|desired| desired.unnamed);
+    let state = match (entry, unnamed) {
+        (Some(entry), _) => state_of(installed, entry, desired, catalog),
+        (None, Some(Unnamed::Latest)) if update_available => State::OtherVersion,
+        (None, Some(_)) => State::AsWanted,
+        (None, None) => State::NotListed,
+    };
+    Inspected {
+        name: name.clone(),
+        installed: Some(version.clone()),
+        default,
+        update_available,
+        reachable,
+        schema: Some(schema.clone()),
+        owner: Some(owner.clone()),
+        created_by: created.map(|claim| {
+            let Claimant { stack, logical_id, .. } = claim.claimant.clone();
+            CreatedBy { stack_id: stack, logical_resource_id: logical_id }
+        }),
+        wanted: entry.map(|entry| entry.version.to_string()),
+        state: desired.map(|_| state),
+    }
+}
+
+fn state_of(
+    installed: &Installed,
+    entry: &DesiredExtension,
+    desired: Option<&Desired>,
+    catalog: &Catalog,
+) -> State {
+    if entry.version == DesiredVersion::Absent {
+        return State::Unwanted;
+    }
+    let keeps = desired.is_some_and(|desired| desired.downgrade == DowngradePolicy::Keep);
+    match version::to_update(&entry.version, installed, catalog) {
+        Ok(Target::UpToDate) => {}
+        Ok(Target::Unreachable(_)) if keeps => {}
+        _ => return State::OtherVersion,
+    }
+    let is_placed = entry.schema.as_ref().is_none_or(|schema| *schema == installed.schema);
+    if is_placed { State::AsWanted } else { State::OtherSchema }
+}

@@ -1,0 +1,135 @@
+//! Databases that are read, and not changed.
+
+use serde::Serialize;
+
+use crate::planner::catalog::Catalog;
+use crate::planner::desired::Desired;
+use crate::planner::inspect::{Inspected, State, inspect};
+use crate::planner::plan;
+use crate::planner::step::{Statement, Step};
+use crate::postgres::session::Session;
+use crate::postgres::session_error;
+use crate::reconcile::database::Reconciler;
+use crate::reconcile::database::read;
+use crate::reconcile::databases::{run_each, tasks};
+use crate::reconcile::error::Error;
+use crate::reconcile::task::{Scope, Task};
+use crate::request::Databases;
+
+/// What was found in one database.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspection {
+    /// Its name.
+    pub database: String,
+    /// Whether it is not as the map has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<bool>,
+    /// What is installed, or asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Vec<Inspected>>,
+    /// The statements that an Update would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<Statement>>,
+    /// Why an Update would fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problems: Option<Vec<String>>,
+    /// Why it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Inspection {
+    /// How many of its extensions have an update.
+    pub fn updates_available(&self) -> usize {
+        self.extensions.iter().flatten().filter(|it| it.update_available).count()
+    }
+}
+
+/// Reads each database; `desired` is compared with it where a map is given.
+///
+/// # Errors
+/// The list of databases cannot be read, or no connection can be opened.
+pub async fn inspect_all(
+    reconciler: &Reconciler<'_>,
+    databases: &Databases,
+    desired: Option<&Desired>,
+) -> Result<Vec<Inspection>, Error> {
+    let (tasks, skipped) =
+        tasks(reconciler, databases, Scope::Listed, [Some(databases), None]).await?;
+    reconciler.progress.set_databases(tasks.len());
+    let inspect = |index: usize| inspect_one(reconciler, &tasks[index], desired);
+    let is_late = |_, _: &_| reconciler.deadline.left().is_zero();
+    let inspected = run_each(tasks.len(), inspect, is_late);
+    let inspected = inspected.await;
+    let is_of_server = |it: &Option<Result<Inspection, Error>>| {
+        it.as_ref().is_none_or(|it| it.as_ref().is_err_and(Error::is_of_server))
+    };
+    if inspected.iter().all(is_of_server) {
+        let error = inspected.into_iter().flatten().find_map(Result::err);
+        return error.map_or(Ok(Vec::new()), Err);
+    }
+    let failed = |database: &str, error: String| Inspection {
+        database: database.to_owned(),
+        drift: None,
+        extensions: None,
+        plan: None,
+        problems: None,
+        error: Some(error),
+    };
+    let read = tasks.iter().zip(inspected).map(|(task, inspection)| match inspection {
+        Some(Ok(inspection)) => inspection,
+        Some(Err(error)) => failed(&task.database, error.to_string()),
+        None => failed(&task.database, "it was not read in time".to_owned()),
+    });
+    let skipped =
+        skipped.iter().map(|report| failed(&report.task.database, report.plan.kept.join("; ")));
+    Ok(read.chain(skipped).collect())
+}
+
+async fn inspect_one(
+    reconciler: &Reconciler<'_>,
+    task: &Task,
+    desired: Option<&Desired>,
+) -> Result<Inspection, Error> {
+    let connection = reconciler.connector.connect(&task.database, task.is_named).await?;
+    let session = Session::new(connection, task.database.clone(), reconciler.deadline);
+    let catalog = catalog(&session, desired).await;
+    session.close().await;
+    let catalog = catalog?;
+    let extensions = inspect(desired, &catalog);
+    let planned = desired.map(|desired| plan::plan(desired, &catalog));
+    let (steps, problems) = match planned {
+        None => (None, None),
+        Some(Ok(plan)) => (Some(plan.steps), Some(Vec::new())),
+        Some(Err(problems)) => {
+            (Some(Vec::new()), Some(problems.iter().map(ToString::to_string).collect::<Vec<_>>()))
+        }
+    };
+    let has_drift = |problems: &Vec<String>| {
+        !problems.is_empty()
+            || extensions.iter().any(|it| it.state.is_some_and(State::is_drift))
+            || steps.iter().flatten().any(|step: &Step| !step.is_of_claims())
+    };
+    Ok(Inspection {
+        database: task.database.clone(),
+        drift: problems.as_ref().map(has_drift),
+        plan: steps.as_ref().map(|steps| steps.iter().map(Step::described).collect()),
+        extensions: Some(extensions),
+        problems,
+        error: None,
+    })
+}
+
+/// Reads what the planner needs to know, and what can be reached from all that is installed.
+async fn catalog(
+    session: &Session,
+    desired: Option<&Desired>,
+) -> Result<Catalog, session_error::Error> {
+    let nothing = Desired::default();
+    let catalog = session.begin_read_only().await?;
+    let installed = catalog.installed.iter().map(|it| it.name.clone()).collect();
+    // The transaction is read-only, whatever an Update's would be.
+    let catalog = Catalog { read_only: false, ..catalog };
+    read(session, desired.unwrap_or(&nothing), catalog, installed, false).await
+}
