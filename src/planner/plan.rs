@@ -51,7 +51,7 @@ pub fn plan(desired: &Desired, catalog: &Catalog) -> Result<Plan, Vec<Problem>> 
     if catalog.read_only && is_written {
         planner.problems.push(refusal::read_only(&catalog.database));
     }
-    let Planner { mut plan, problems, entries, .. } = planner;
+    let Planner { mut plan, problems, entries, gone, .. } = planner;
     plan.names = entries.keys().map(ToString::to_string).collect();
     if desired.unnamed.is_some() {
         // What comes in as a requirement is installed, too, when the event is delivered again.
@@ -59,12 +59,20 @@ pub fn plan(desired: &Desired, catalog: &Catalog) -> Result<Plan, Vec<Problem>> 
             Step::Create { name, .. } => Some(name.clone()),
             _ => None,
         });
-        let unnamed = unnamed(desired, &entries, catalog).into_iter().map(|it| it.name.clone());
-        plan.names.extend(created.chain(unnamed));
+        let unnamed = unnamed(desired, &entries, catalog).into_iter().map(|it| &it.name);
+        let unnamed = unnamed.filter(|name| !gone.contains(name.as_str()));
+        plan.names.extend(created.chain(unnamed.cloned()));
     }
+    // What is dropped and not offered is unknown when the event is delivered again.
     let is_absent = |(_, entry): &(_, &DesiredExtension)| entry.version == DesiredVersion::Absent;
     let absent = desired.extensions.iter().filter(is_absent).map(|(key, _)| key);
-    plan.names.extend(absent.filter(|key| catalog.alike(key).is_empty()).cloned());
+    for key in absent {
+        let alike = catalog.alike(key);
+        if !alike.iter().any(|name| catalog.available.contains_key(*name)) {
+            plan.names.retain(|name| !alike.contains(&name.as_str()));
+            plan.names.insert(key.clone());
+        }
+    }
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }
 
@@ -92,6 +100,8 @@ struct Planner<'a> {
     /// The map, by the server's spelling.
     entries: Entries<'a>,
     planned: BTreeSet<&'a str>,
+    /// What is dropped, and what goes along: known when the entries are planned.
+    gone: BTreeSet<&'a str>,
     /// The schemas that steps of the plan create.
     new_schemas: BTreeSet<&'a str>,
     plan: Plan,
@@ -105,6 +115,7 @@ impl<'a> Planner<'a> {
             desired,
             entries: Entries::new(),
             planned: BTreeSet::new(),
+            gone: BTreeSet::new(),
             new_schemas: BTreeSet::new(),
             plan: Plan::default(),
             problems: Vec::new(),
@@ -112,15 +123,24 @@ impl<'a> Planner<'a> {
     }
 
     fn plan_all(&mut self) {
-        (self.entries, self.problems) = resolve(self.desired, self.catalog);
-        for name in self.entries.keys().copied().collect::<Vec<_>>() {
+        let (desired, catalog) = (self.desired, self.catalog);
+        (self.entries, self.problems) = resolve(desired, catalog);
+        self.plan_each(self.entries.keys().copied().collect());
+        let along = catalog.dependents.objects.iter().filter_map(|it| it.extension.as_deref());
+        self.gone =
+            decide::to_drop(desired, catalog, self.listed()).into_iter().chain(along).collect();
+        let unnamed = unnamed(desired, &self.entries, catalog);
+        self.plan_each(unnamed.into_iter().map(|it| it.name.as_str()).collect());
+        self.update_members();
+    }
+
+    fn plan_each(&mut self, names: Vec<&'a str>) {
+        for name in names {
             if self.problems.len() >= MAX_PROBLEMS {
                 break;
             }
             self.plan_one(name, None);
         }
-        self.update_unnamed();
-        self.update_members();
     }
 
     /// Plans one extension after everything that it requires.
@@ -130,7 +150,7 @@ impl<'a> Planner<'a> {
         }
         match (self.catalog.installed(name), self.entries.get(name).copied()) {
             (Some(installed), Some(entry)) => self.change(installed, entry),
-            (Some(_), None) => {}
+            (Some(installed), None) => self.update_unnamed(installed),
             (None, Some(entry)) if entry.version == DesiredVersion::Absent => {}
             (None, entry) => self.create(name, entry, required_by.filter(|_| entry.is_none())),
         }
@@ -198,35 +218,48 @@ impl<'a> Planner<'a> {
         self.update(installed, to, None);
     }
 
-    /// What the key `'*'` has updated to the default version; what cannot be is kept.
-    fn update_unnamed(&mut self) {
+    /// Updates what the key `'*'` stands for to its default version, or says why it is kept.
+    fn update_unnamed(&mut self, installed: &'a Installed) {
         let catalog = self.catalog;
-        if self.desired.unnamed != Some(Unnamed::Latest) {
+        let Installed { name, version, .. } = installed;
+        if self.desired.unnamed != Some(Unnamed::Latest) || self.gone.contains(name.as_str()) {
             return;
         }
-        for installed in unnamed(self.desired, &self.entries, catalog) {
-            let Installed { name, version, .. } = installed;
-            let why = match catalog.available.get(name) {
-                None => "its files are gone".to_owned(),
-                Some(None) => "it has no default version".to_owned(),
-                Some(Some(default)) if default == version => continue,
-                Some(Some(default)) if FIRST_STATEMENTS.contains(&name.as_str()) => {
-                    format!("update it to {default} by the first statement of a session, by hand")
-                }
-                Some(Some(default)) if is_raster_split(installed, default) => {
-                    "run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned()
-                }
-                Some(Some(default)) => {
-                    if catalog.update_targets(name).any(|target| target == (default, true)) {
+        let why = match catalog.available.get(name) {
+            None => "its files are gone".to_owned(),
+            Some(None) => "it has no default version".to_owned(),
+            Some(Some(default)) if default == version => return,
+            Some(Some(default)) if FIRST_STATEMENTS.contains(&name.as_str()) => {
+                format!("update it to {default} by the first statement of a session, by hand")
+            }
+            Some(Some(default)) if is_raster_split(installed, default) => {
+                "run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned()
+            }
+            Some(Some(default)) => {
+                let is_reachable =
+                    catalog.update_targets(name).any(|target| target == (default, true));
+                match self.requires_gone(name, default) {
+                    _ if !is_reachable => format!("no update path to {default}"),
+                    Some(other) => format!("{default} requires {other}, which is not to be there"),
+                    None => {
                         self.problems.extend(privileges::to_change(installed, catalog));
                         self.update_with_requirements(installed, default);
-                        continue;
+                        return;
                     }
-                    format!("no update path to {default}")
                 }
-            };
-            self.plan.kept.push(format!("kept {name} {version} ({why})"));
-        }
+            }
+        };
+        self.plan.kept.push(format!("kept {name} {version} ({why})"));
+    }
+
+    /// What a version requires and this request drops, or wants `absent`.
+    fn requires_gone(&self, name: &'a str, version: &str) -> Option<&'a str> {
+        let offered = self.catalog.offered(name).find(|offered| offered.version == version)?;
+        let is_absent = |name: &str| {
+            self.entries.get(name).is_some_and(|entry| entry.version == DesiredVersion::Absent)
+        };
+        let mut requires = offered.requires.iter().flatten().map(String::as_str);
+        requires.find(|name| self.gone.contains(name) || is_absent(name))
     }
 
     /// The version to update to, if there is one that can be updated to.
@@ -290,6 +323,7 @@ impl<'a> Planner<'a> {
                 let is_reachable = catalog.update_targets(name).any(|target| target == (&to, true));
                 if entry.is_some_and(|entry| entry.version != DesiredVersion::Any)
                     || updates(&self.plan.steps).iter().any(|(updated, ..)| updated == name)
+                    || self.gone.contains(name)
                     || !is_reachable
                 {
                     continue;

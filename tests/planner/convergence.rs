@@ -207,6 +207,15 @@ proptest! {
         wanted in a_wish(),
     ) {
         let Ok(planned) = plan(&wanted, &server.catalog(&wanted)) else { return Ok(()) };
+        for (at, step) in planned.steps.iter().enumerate() {
+            let (Step::Create { name, .. } | Step::Update { name, with: None, .. }) = step else {
+                continue;
+            };
+            let is_required = |other: &Step| matches!(
+                other, Step::Create { name: other, .. } | Step::Update { name: other, with: None, .. }
+                if server.requires[name.as_str()].contains(other.as_str()));
+            prop_assert!(!planned.steps[at..].iter().any(is_required), "{} comes too early", step);
+        }
         let mut after = server.clone();
         planned.steps.iter().for_each(|step| after.run(step));
 
