@@ -175,12 +175,14 @@ impl<'a> Claims<'a> {
                 problems.push(refusal::claimed_elsewhere(name, claimant));
             }
         }
-        // Somebody's claims may be in there.
-        let is_unreadable =
-            |table: &&ClaimTable| table.trusted && table.table && table.ours && !table.readable;
-        let table = catalog.claim_table.as_ref().filter(is_unreadable);
-        if let Some(table) = table.filter(|_| self.is_dropped_by_absent()) {
-            problems.extend(refusal::of_claim_table(table, &catalog.role));
+        let installed = self.absent.iter().copied();
+        let installed: Vec<&str> =
+            installed.filter(|name| catalog.installed(name).is_some()).collect();
+        let is_unknown = |table: &&ClaimTable| table.table && !table.has_claims();
+        if let Some(table) = catalog.claim_table.as_ref().filter(is_unknown)
+            && !installed.is_empty()
+        {
+            problems.push(refusal::unknown_claims(&installed, table, &catalog.role));
         }
         problems
     }

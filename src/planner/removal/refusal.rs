@@ -61,8 +61,7 @@ fn or_cascade(may_cascade: bool) -> &'static str {
 /// What is wanted `absent` is needed by what the map lists.
 pub(super) fn required_by_listed(name: &str, by: &str) -> Problem {
     Problem::new(format!(
-        "`{name}` is wanted `absent`, and `{by}`, which `PluginsMap` lists, requires it: leave one of \
-         them out"
+        "`{name}` is wanted `absent`, and `{by}`, which is wanted too, requires it: leave one of them out"
     ))
 }
 
@@ -79,12 +78,36 @@ pub(super) fn claimed_elsewhere(name: &str, by: &Claimant) -> Problem {
     ))
 }
 
+/// What is wanted `absent` may be listed by another resource: the claims cannot be read or believed.
+pub(super) fn unknown_claims(names: &[&str], table: &ClaimTable, role: &str) -> Problem {
+    let owner = &table.owner;
+    let why = if !table.trusted {
+        format!(
+            "cannot be trusted: it, or its schema, belongs to role `{owner}`; drop it, or ALTER SCHEMA \
+             and ALTER TABLE ... OWNER TO `{role}`"
+        )
+    } else if !table.ours {
+        "is not the table of this function, as it makes it: rename it, or take away what was added"
+            .to_owned()
+    } else {
+        format!(
+            "may not be read by role `{role}`: as `{owner}`, GRANT USAGE ON SCHEMA \
+             cfn_postgres_extensions and SELECT ON its table `claim`"
+        )
+    };
+    Problem::new(format!(
+        "what is wanted `absent` ({}) may be listed by another resource, and \
+         `cfn_postgres_extensions.claim`, which would say so, {why}",
+        listed(names.iter().copied())
+    ))
+}
+
 /// `DropCascade` would take along what another resource lists.
 pub(super) fn listed_elsewhere(extensions: &[String], extension: &str, by: &Claimant) -> Problem {
     Problem::new(format!(
         "{} cannot be dropped: extension `{extension}` depends on it, which resource `{}` of {} lists \
          too; remove it there first",
-        quoted(extensions),
+        listed(extensions.iter().map(String::as_str)),
         by.logical_id,
         by.stack
     ))
@@ -95,7 +118,7 @@ pub(super) fn listed_here(extensions: &[String], extension: &str) -> Problem {
     Problem::new(format!(
         "{} cannot be dropped: extension `{extension}` depends on it, which `PluginsMap` lists; list \
          both, or neither",
-        quoted(extensions)
+        listed(extensions.iter().map(String::as_str))
     ))
 }
 
@@ -104,7 +127,7 @@ pub(super) fn stays(extensions: &[String], extension: &str) -> Problem {
     Problem::new(format!(
         "{} cannot be dropped: extension `{extension}` depends on it and stays: it was there before \
          this resource, or the old properties do not list it; drop it by hand first",
-        quoted(extensions)
+        listed(extensions.iter().map(String::as_str))
     ))
 }
 
@@ -134,8 +157,4 @@ pub(super) fn of_claim_table(table: &ClaimTable, role: &str) -> Option<Problem> 
         return None;
     };
     Some(Problem::new(sentence))
-}
-
-fn quoted(names: &[String]) -> String {
-    listed(names.iter().map(String::as_str))
 }
