@@ -57,18 +57,19 @@ pub(super) fn read(
 fn unnamed(reader: &mut Reader, value: &Value) -> Option<Unnamed> {
     let expected = "`latest` (each to its default version) or `any` (each as it is)";
     let version = match value {
-        Value::Object(map) if map.contains_key("Schema") => {
-            reader.problem(
-                "`PluginsMap.*` has a `Schema`: leave it out, extensions stay where they are",
-            );
-            return None;
+        Value::Object(map) => {
+            check_keys(reader, "*", map);
+            if map.contains_key("Schema") {
+                reader.problem(
+                    "`PluginsMap.*` has a `Schema`: leave it out, extensions stay where they are",
+                );
+            }
+            map.get("Version").unwrap_or(&Value::Null)
         }
-        Value::Object(map) if map.keys().all(|key| key == "Version") => map.get("Version"),
-        value => Some(value),
+        value => value,
     };
-    match version
-        .map_or(Some(""), |version| if version.is_null() { Some("") } else { version.as_str() })
-    {
+    let version = if version.is_null() { Some("") } else { version.as_str() };
+    match version {
         Some("" | "any") => Some(Unnamed::Any),
         Some("latest") => Some(Unnamed::Latest),
         _ => {
@@ -86,12 +87,7 @@ fn extension(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredEx
     let Value::Object(map) = value else {
         return Some(DesiredExtension { version: version(reader, name, value)?, schema: None });
     };
-    let unknown = map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str()));
-    for key in unknown.take(MAX_PROBLEMS) {
-        let suggestion = did_you_mean(key, ["Version", "Schema"]);
-        let (name, key) = (shown(name), shown(key));
-        reader.problem(format!("unknown key `{key}` in `PluginsMap.{name}`{suggestion}"));
-    }
+    check_keys(reader, name, map);
     let version = version(reader, name, map.get("Version").unwrap_or(&Value::Null));
     let schema = map.get("Schema").and_then(|value| schema(reader, name, value));
     if version == Some(DesiredVersion::Absent) && schema.is_some() {
@@ -99,6 +95,15 @@ fn extension(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredEx
         reader.problem(format!("`{name}` is wanted `absent` and has a `Schema`: leave that out"));
     }
     Some(DesiredExtension { version: version?, schema })
+}
+
+fn check_keys(reader: &mut Reader, name: &str, map: &Map<String, Value>) {
+    let unknown = map.keys().filter(|key| !["Version", "Schema"].contains(&key.as_str()));
+    for key in unknown.take(MAX_PROBLEMS) {
+        let suggestion = did_you_mean(key, ["Version", "Schema"]);
+        let (name, key) = (shown(name), shown(key));
+        reader.problem(format!("unknown key `{key}` in `PluginsMap.{name}`{suggestion}"));
+    }
 }
 
 fn version(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredVersion> {

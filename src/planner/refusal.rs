@@ -105,7 +105,7 @@ pub(super) fn version_not_offered(
 fn probable_version(version: &str) -> Option<String> {
     let lower = version.to_ascii_lowercase();
     match lower.as_str() {
-        "any" | "latest" => Some(lower),
+        "any" | "latest" | "absent" => Some(lower),
         _ => lower.strip_suffix(".x").map(|start| format!("{start}.*")),
     }
 }
