@@ -234,6 +234,151 @@ fn steps() {
 }
 
 #[test]
+fn absent() {
+    let cube = installed("cube", "1.5");
+    let mut earthdistance = installed("earthdistance", "1.1");
+    earthdistance["requires"] = json!(["cube"]);
+    let both = json!({ "installed": [cube, earthdistance] });
+    let there = |map: Value| planned(map, json!({ "installed": [installed("hstore", "1.4")] }));
+    let mut others = installed("hstore", "1.4");
+    others["owned"] = json!(false);
+    snapshot(
+        "absent",
+        vec![
+            ("what is there", there(json!({ "HSTORE": "absent" }))),
+            ("in the long form", there(json!({ "hstore": { "Version": "absent" } }))),
+            ("beside what is created", there(json!({ "hstore": "absent", "pgcrypto": "1.3" }))),
+            ("what is not there", there(json!({ "cube": "absent" }))),
+            ("an unknown name", there(json!({ "postgi": "absent" }))),
+            (
+                "two at once",
+                planned(json!({ "earthdistance": "absent", "cube": "absent" }), both.clone()),
+            ),
+            ("with a schema", there(json!({ "hstore": { "Version": "absent", "Schema": "x" } }))),
+            ("in another case", there(json!({ "hstore": "Absent" }))),
+            ("a name that is two", there(json!({ "MIXED": "absent" }))),
+            ("two names that are one", there(json!({ "hstore": "absent", "Hstore": "any" }))),
+            ("the language", planned(json!({ "PLPGSQL": "absent" }), json!({}))),
+            (
+                "what a listed one requires",
+                planned(json!({ "earthdistance": "any", "cube": "absent" }), both),
+            ),
+            (
+                "what one that is created requires",
+                planned(json!({ "earthdistance": "any", "cube": "absent" }), json!({})),
+            ),
+            (
+                "somebody else's",
+                planned(
+                    json!({ "hstore": "absent" }),
+                    json!({ "superuser": false, "installed": [others] }),
+                ),
+            ),
+            (
+                "on a reader",
+                planned(
+                    json!({ "hstore": "absent" }),
+                    json!({ "read_only": true, "installed": [installed("hstore", "1.4")] }),
+                ),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn everything_else() {
+    let hstore = || installed("hstore", "1.4");
+    let latest = |installed: Value, paths: Value| {
+        planned(json!({ "*": "latest" }), json!({ "installed": installed, "paths": paths }))
+    };
+    let lagging = |map: Value| {
+        let paths = [path("cube", "1.5", true), path("hstore", "1.8", true)];
+        planned(map, json!({ "installed": [installed("cube", "1.4"), hstore()], "paths": paths }))
+    };
+    let requiring = |name: &str, version: &str, requires: &str| {
+        let mut it = installed(name, version);
+        it["requires"] = json!([requires]);
+        it
+    };
+    let mut others = hstore();
+    others["owned"] = json!(false);
+    let first = installed("timescaledb", "2.14.0");
+    let offered = |name: &str, requires: &[&str]| {
+        json!({ "name": name, "version": "1", "superuser": true, "trusted": true,
+                "relocatable": true, "schema": null, "requires": requires })
+    };
+    snapshot(
+        "everything_else",
+        vec![
+            ("latest", lagging(json!({ "*": "latest" }))),
+            ("latest, in the long form", lagging(json!({ "*": { "Version": "latest" } }))),
+            ("any", lagging(json!({ "*": "any" }))),
+            ("any, said otherwise", lagging(json!({ "*": {} }))),
+            ("an entry wins", lagging(json!({ "*": "latest", "HSTORE": "any" }))),
+            ("absent beside it", lagging(json!({ "*": "latest", "hstore": "absent" }))),
+            ("the default is there", latest(json!([installed("plpgsql", "1.0")]), json!([]))),
+            ("the files are gone", latest(json!([installed("gone", "1.0")]), json!([]))),
+            ("no default version", latest(json!([installed("unsaid", "0.8")]), json!([]))),
+            ("no update path", latest(json!([hstore()]), json!([path("hstore", "1.8", false)]))),
+            (
+                "by the first statement only",
+                planned(
+                    json!({ "*": "latest" }),
+                    json!({ "installed": [first], "available": { "timescaledb": "2.15.0" },
+                            "paths": [path("timescaledb", "2.15.0", true)] }),
+                ),
+            ),
+            (
+                "raster inside",
+                latest(
+                    json!([installed("postgis", "2.5.5")]),
+                    json!([path("postgis", "3.3.2", true)]),
+                ),
+            ),
+            (
+                "what an extension requires comes first",
+                planned(
+                    json!({ "*": "latest" }),
+                    json!({ "installed": [requiring("Mixed", "0", "mixed"), installed("mixed", "0")],
+                            "offered": [offered("Mixed", &["mixed"]), offered("mixed", &[])],
+                            "paths": [path("Mixed", "1", true), path("mixed", "1", true)] }),
+                ),
+            ),
+            (
+                "the new version requires another extension",
+                planned(
+                    json!({ "*": "latest" }),
+                    json!({ "installed": [installed("Mixed", "0")], "paths": [path("Mixed", "1", true)],
+                            "offered": [offered("Mixed", &["mixed"]), offered("mixed", &[])] }),
+                ),
+            ),
+            (
+                "the new version requires what is wanted absent",
+                planned(
+                    json!({ "*": "latest", "mixed": "absent" }),
+                    json!({ "installed": [installed("Mixed", "0")], "paths": [path("Mixed", "1", true)],
+                            "offered": [offered("Mixed", &["mixed"]), offered("mixed", &[])] }),
+                ),
+            ),
+            (
+                "somebody else's",
+                planned(
+                    json!({ "*": "latest" }),
+                    json!({ "superuser": false, "installed": [others],
+                            "paths": [path("hstore", "1.8", true)] }),
+                ),
+            ),
+            ("with a schema", lagging(json!({ "*": { "Version": "latest", "Schema": "x" } }))),
+            ("absent", lagging(json!({ "*": "absent" }))),
+            ("a version", lagging(json!({ "*": "1.8" }))),
+            ("a star", lagging(json!({ "*": "*" }))),
+            ("a number", lagging(json!({ "*": 1 }))),
+            ("an unknown key", lagging(json!({ "*": { "Versoin": "latest" } }))),
+        ],
+    );
+}
+
+#[test]
 fn refusals() {
     let none = || json!({});
     let plain = |changes: Value| {

@@ -42,8 +42,9 @@ fn claim(name: &str, created: bool) -> Value {
             "extension": extension, "created": created, "void": false, "restored": false })
 }
 
-/// What comes of this map under this policy, where all extensions are there, and these claims; the
-/// properties before listed `earlier`, where that is among the changes.
+/// What comes of this map (`name`, which is any version of it, or `name=version`) under this policy,
+/// where all extensions are there, and these claims; the properties before listed `earlier`, where that
+/// is among the changes.
 fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> String {
     let requires = |name: &str| if name == "earthdistance" { vec!["cube"] } else { vec![] };
     let installed = ALL.map(|name| {
@@ -67,8 +68,11 @@ fn planned(policy: &str, map: &[&str], claims: &[Value], changes: &Value) -> Str
         server[key] = value.clone();
     }
     let catalog = crate::catalog(server);
-    let map: serde_json::Map<String, Value> =
-        map.iter().map(|name| ((*name).to_owned(), json!("any"))).collect();
+    let entry = |entry: &&str| {
+        let (name, version) = entry.split_once('=').unwrap_or((*entry, "any"));
+        (name.to_owned(), json!(version))
+    };
+    let map: serde_json::Map<String, Value> = map.iter().map(entry).collect();
     let properties = json!({ "DBSecret": "s", "PluginsMap": map, "RemovalPolicy": policy });
     let mut wanted = properties::read(properties.as_object()).expect("properties").desired;
     wanted.claimants = Claimants::This(claimant(STACK));
@@ -268,6 +272,96 @@ fn refused_removals() {
                 ),
             ),
             ("a reader", drop(json!({ "read_only": true }))),
+        ],
+    );
+}
+
+#[test]
+fn absent_and_claims() {
+    let none = json!({});
+    let hstore = || claim("hstore", true);
+    let absent = |policy: &str, claims: &[Value], changes: &Value| {
+        planned(policy, &["hstore=absent"], claims, changes)
+    };
+    let dependents = |extension: Option<&str>| {
+        json!({ "dependents": { "total": 1, "counts": { "hstore": 1 }, "tables": [], "objects": [
+            { "of": ["hstore"], "what": "view public.tagged", "extension": extension } ] } })
+    };
+    let table = |readable: bool| {
+        json!({ "dependents": { "objects": [], "total": 0, "counts": {}, "tables": [ { "extension": "hstore", "schema": "public",
+            "table": "kept", "condition": "", "readable": readable, "has_rows": readable } ] } })
+    };
+    let with_home = |key: &str, to: Value| json!({ "claim_table": with(home(), key, to) });
+    let untrusted = with_home("trusted", json!(false))["claim_table"].clone();
+    let untrusted = json!({ "claim_table": with(untrusted, "owner", json!("somebody")) });
+    let mut outdated: Vec<Value> = Vec::new();
+    for (name, version) in [("cube", "1.0"), ("hstore", "0.9"), ("keeper", "0.9")] {
+        outdated.push(json!({ "name": name, "version": version, "schema": "public",
+                              "relocatable": true, "owned": true }));
+    }
+    let path = |name: &str| json!({ "name": name, "target": "1.0", "reachable": true });
+    let outdated = |changes: Value| {
+        let mut all = json!({ "installed": outdated, "paths": [path("hstore"), path("keeper")] });
+        for (key, value) in changes.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        all
+    };
+    let latest = |policy: &str, claims: &[Value], changes: Value| {
+        planned(policy, &["*=latest"], claims, &outdated(changes))
+    };
+    snapshot(
+        "absent_and_claims",
+        vec![
+            ("nobody's", absent("Drop", &[], &json!({ "claim_table": null }))),
+            ("under Retain", absent("Retain", &[], &json!({ "claim_table": null }))),
+            ("its own", absent("Drop", &[hstore()], &none)),
+            ("its own, and a switch to Retain", absent("Retain", &[hstore()], &none)),
+            ("listed and not created", absent("Drop", &[claim("hstore", false)], &none)),
+            (
+                "the properties before did not list it",
+                absent("Drop", &[hstore(), claim("cube", true)], &json!({ "earlier": ["cube"] })),
+            ),
+            (
+                "beside a claim of another one",
+                absent("Drop", &[hstore(), claim("other cube", true)], &none),
+            ),
+            (
+                "with a claimed drop, by RESTRICT",
+                planned("DropCascade", &["hstore=absent"], &[claim("cube", true)], &none),
+            ),
+            (
+                "what is listed is claimed",
+                planned("Drop", &["hstore=absent", "citext"], &[], &json!({ "claim_table": null })),
+            ),
+            ("another one lists it", absent("Retain", &[claim("other hstore", false)], &none)),
+            ("both list it", absent("Drop", &[hstore(), claim("other hstore", false)], &none)),
+            (
+                "a claim of another database",
+                absent("Retain", &[with(claim("other hstore", true), "void", json!(true))], &none),
+            ),
+            (
+                "claims that cannot be read",
+                absent("Retain", &[], &with_home("readable", json!(false))),
+            ),
+            ("claims of somebody's", absent("Retain", &[], &untrusted)),
+            (
+                "something else of that name",
+                absent("Retain", &[], &with_home("ours", json!(false))),
+            ),
+            ("something depends on it", absent("DropCascade", &[], &dependents(None))),
+            ("another extension does", absent("Drop", &[], &dependents(Some("keeper")))),
+            ("rows", absent("DropCascade", &[], &table(true))),
+            ("perhaps rows", absent("DropCascade", &[], &table(false))),
+            (
+                "everything else, nothing claimed",
+                latest("Drop", &[], json!({ "claim_table": null })),
+            ),
+            ("what leaves is dropped and not updated", latest("Drop", &[hstore()], none.clone())),
+            (
+                "nor is what goes along",
+                latest("DropCascade", &[hstore()], dependents(Some("keeper"))),
+            ),
         ],
     );
 }
