@@ -169,5 +169,5 @@ pub fn eventually(so: impl Fn() -> bool) {
         }
         thread::sleep(Duration::from_millis(25));
     }
-    panic!("it never came to that");
+    panic!("timed out waiting");
 }

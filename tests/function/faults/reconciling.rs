@@ -159,7 +159,7 @@ fn the_network_is_gone_while_the_reply_to_commit_is_sent() {
 
 #[test]
 fn the_network_is_gone_while_the_second_of_two_databases_is_changed() {
-    let faults = FaultInjection::new(8);
+    let faults = FaultInjection::new(20);
     let barrier = faults.pause_commit();
     let quick = Database::create();
     let slow = &faults.env.database;
