@@ -89,7 +89,8 @@ impl RdsIdentifier {
     /// `app.cluster-abc...` and `app.cluster-ro-abc...` a cluster's. Those of proxies and custom
     /// endpoints do not tell.
     fn of_host(host: &str) -> Option<Self> {
-        let of_china = || host.strip_suffix(".amazonaws.com.cn")?.rsplit_once(".rds").map(|it| it.0);
+        let of_china =
+            || host.strip_suffix(".amazonaws.com.cn")?.rsplit_once(".rds").map(|it| it.0);
         let mut labels = host.strip_suffix(".rds.amazonaws.com").or_else(of_china)?.split('.');
         let (name, kind) = (labels.next()?.to_owned(), labels.next()?);
         if kind.starts_with("proxy-") || kind.starts_with("cluster-custom-") {

@@ -89,6 +89,41 @@ fn every_situation_of_a_removal_has_a_test_that_is_there() {
     println!("{} situations", rows.len());
 }
 
+/// Whether `place::name` is in `src/`: a function of a module or a type, a constant or a variant of one.
+fn is_in_source(folder: &Path, place: &str) -> bool {
+    let Some((owner, name)) = place.split_once("::") else { return false };
+    let kinds = ["fn ", "const ", "    "];
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return is_in_source(&path, place);
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let is_module = path.file_stem().is_some_and(|stem| stem == owner);
+        let types = [format!("enum {owner} "), format!("impl {owner} "), format!("impl {owner}<")];
+        (is_module
+            || types.iter().any(|it| text.contains(it))
+            || text.contains(&format!("> {owner}<")))
+            && kinds.iter().any(|kind| {
+                ["(", "<", ":", ","].iter().any(|end| text.contains(&format!("{kind}{name}{end}")))
+            })
+    })
+}
+
+#[test]
+fn what_the_architecture_names_is_in_the_source() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let text = read("ARCHITECTURE.md").unwrap_or_default();
+    let places: Vec<&str> = quoted(&text).filter(|word| word.contains("::")).collect();
+    assert!(places.len() >= 20, "{places:?}");
+    for place in places {
+        assert!(is_in_source(&source, place), "there is no `{place}` in src/");
+    }
+    for wrong in ["handler::no_such_function", "nowhere::handle", "Session::plan", "handler"] {
+        assert!(!is_in_source(&source, wrong), "{wrong}");
+    }
+}
+
 #[test]
 fn a_test_that_is_not_there_is_noticed() {
     assert!(is_a_test("docs::a_test_that_is_not_there_is_noticed"));
