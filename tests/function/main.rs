@@ -32,6 +32,7 @@ mod install {
     mod basics;
     mod dry_run;
     mod entries;
+    mod everything_else;
     mod families;
     mod plain_sql;
     mod plugins_from;
@@ -47,6 +48,7 @@ mod protocol {
 
 /// `RemovalPolicy`, and what a Delete does.
 mod removal {
+    mod absent;
     mod deletes;
     mod dependents;
     mod interference;
