@@ -41,7 +41,7 @@ impl Deadline {
         self.work_until
     }
 
-    /// When the answer has to be out.
+    /// When the response has to be sent.
     pub fn response_until(&self) -> Instant {
         self.response_until
     }
@@ -51,7 +51,7 @@ impl Deadline {
         self.work_until + self.response_until.saturating_duration_since(self.work_until) / 2
     }
 
-    /// Until when to try to deliver an answer that there is `now`: for as long as the reserve, and
+    /// Until when to try to deliver a response that there is `now`: for as long as the reserve, and
     /// ending a little early, to return from the function. After that the second function has
     /// better chances, and `CloudFormation` should still be waiting for it.
     pub fn upload_until(&self, now: Instant) -> Instant {

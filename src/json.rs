@@ -1,4 +1,4 @@
-//! JSON of somebody else's, of which only what is asked for is judged: the rest may be nested at any
+//! JSON of which only what is asked for is judged: the rest may be nested at any
 //! depth and hold half surrogate pairs and numbers of any size.
 
 use std::borrow::Borrow;

@@ -6,7 +6,7 @@
 //! main > lambda > { cloudformation, reconcile } > { postgres, aws } > request > planner > base
 //! ```
 //!
-//! `base` is the modules that know nobody: `credentials`, `deadline`, `did_you_mean`, `json`, `log`,
+//! `base` is the modules that know none of these: `credentials`, `deadline`, `did_you_mean`, `json`, `log`,
 //! `problem`, `redact`, `text`, `tls`.
 
 #[cfg(panic = "abort")]

@@ -7,7 +7,7 @@ pub const MAX_PROBLEMS: usize = 100;
 
 /// What is wrong, why, and what to do: one sentence.
 ///
-/// It is a sentence and no enum, since nobody acts on which problem it is: all of them go into one
+/// It is a sentence and no enum, since nothing depends on which problem it is: all of them go into one
 /// message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem(String);

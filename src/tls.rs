@@ -19,7 +19,7 @@ pub enum SslMode {
     VerifyFull,
     /// The certificate is signed by a trusted root.
     VerifyCa,
-    /// Encrypted, to whoever answers. As in libpq, a `SslRootCert` makes it [`SslMode::VerifyCa`].
+    /// Encrypted, without a check of the certificate. As in libpq, a `SslRootCert` makes it [`SslMode::VerifyCa`].
     Require,
     /// In the clear.
     Disable,

@@ -1,4 +1,4 @@
-//! The one HTTP client: for the answer, and, through a small adapter, for the AWS SDK.
+//! The one HTTP client: for the response, and, through a small adapter, for the AWS SDK.
 
 use std::time::Duration;
 

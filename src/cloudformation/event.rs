@@ -1,5 +1,5 @@
-//! What `CloudFormation` sent: the envelope, read leniently and first, so that there is always
-//! somebody to respond to.
+//! What `CloudFormation` sent: the envelope, read leniently and first, so that every event can be
+//! responded to.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;

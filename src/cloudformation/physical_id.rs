@@ -16,7 +16,7 @@ pub fn create_failed(logical_id: &str) -> String {
     format!("{}-create-failed", prefix(logical_id))
 }
 
-/// The id of a Create of which nobody knows what it left behind: the failure destination's.
+/// The id of a Create that may have left anything behind: the failure destination's.
 pub fn create_unknown(logical_id: &str) -> String {
     format!("{}-create-unknown", prefix(logical_id))
 }

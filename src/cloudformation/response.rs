@@ -59,8 +59,8 @@ struct Response<'a> {
     left_out: Option<&'a str>,
 }
 
-/// The response as one JSON document of at most [`MAX_BYTES`], or 200 kB where nobody but the invoker
-/// reads it.
+/// The response as one JSON document of at most [`MAX_BYTES`], or 200 kB for a direct
+/// invocation.
 ///
 /// What does not fit is shortened in the order `Before`, `After`, `Changes`, `Reason`; the keys
 /// stay, and so does `log`, which names the log stream, at the end of the reason.

@@ -27,7 +27,7 @@ pub enum Error {
         /// What usually is behind it.
         cause: &'static str,
     },
-    /// Nobody took it in time.
+    /// The bucket could not be reached in time.
     #[error(
         "{host} could not be reached in time: {last}; in a VPC the function needs an S3 gateway endpoint or a NAT gateway"
     )]
@@ -42,7 +42,7 @@ pub enum Error {
 /// PUTs `document`. Transport errors and 5xx are retried until `until`, other statuses are final.
 ///
 /// # Errors
-/// It was refused, or nobody took it in time.
+/// It was refused, or the bucket could not be reached in time.
 pub async fn put(
     client: &Client,
     url: &ResponseUrl,

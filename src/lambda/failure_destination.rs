@@ -46,11 +46,21 @@ impl FailureDestination {
         context: Context,
     ) -> Result<Value, Diagnostic> {
         redact::forget();
+        log::set_context([
+            ("requestId", &context.request_id),
+            ("stackId", ""),
+            ("logicalResourceId", ""),
+        ]);
         let record = Object::read(record.get());
         let (event, url) = ours(&record, self.region.as_deref()).map_err(|why| {
             log::error(&format!("refused a record: {why}"));
             function_error(NOT_OURS, format!("refused: {why}"))
         })?;
+        log::set_context([
+            ("requestId", &context.request_id),
+            ("stackId", &event.stack_id),
+            ("logicalResourceId", &event.logical_resource_id),
+        ]);
         log::info(&format!("responding for the first function: {event}"));
         let until = Instant::now() + time_left(&context).saturating_sub(MARGIN);
         let (response, forwarded) = match finished(&record, &event) {
@@ -87,7 +97,7 @@ fn ours(record: &Object, region: Option<&str>) -> Result<(Event, ResponseUrl), &
         // Who may send records could use the function as a way out of a closed network.
         Some(Ok(_)) => Err("its ResponseURL does not lead to CloudFormation's own bucket"),
         Some(Err(_)) => Err("its ResponseURL is neither https nor http to a loopback address"),
-        None => Err("it has no ResponseURL: nobody waits for a response"),
+        None => Err("it has no ResponseURL to respond to"),
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn version_not_offered(
     })
 }
 
-/// What somebody most likely means with a version that is not offered: a word, or a `*`.
+/// What a version that is not offered most likely means: a word, or a `*`.
 fn probable_version(version: &str) -> Option<String> {
     let lower = version.to_ascii_lowercase();
     match lower.as_str() {

@@ -83,7 +83,7 @@ impl RetryLimits {
         connection_limit: None,
     };
 
-    /// The same for a database that only `*` means: whoever takes its connections holds nobody up.
+    /// The same for a database that only `*` means: its owner must not hold up the others.
     #[must_use]
     pub fn without_waiting_for_connections(self) -> Self {
         Self { connection_limit: Some(Duration::ZERO), ..self }

@@ -148,7 +148,7 @@ impl Session {
     /// `is_for_change` keeps others from writing such rows until the end of the transaction.
     ///
     /// # Errors
-    /// The server fails, or somebody keeps a lock on an extension's table.
+    /// The server fails, or another session keeps a lock on an extension's table.
     pub async fn dependents(
         &self,
         names: &[&str],

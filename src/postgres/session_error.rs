@@ -78,7 +78,7 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// What it means that the server, or the way to it, failed while `doing` something; `late` says
-    /// that the deadline has as good as passed: what is cancelled earlier, somebody else has
+    /// that the deadline has as good as passed: what is cancelled earlier, an administrator has
     /// cancelled.
     pub fn of(error: &tokio_postgres::Error, doing: String, database: String, late: bool) -> Self {
         let Some(said) = error.as_db_error() else {
@@ -130,7 +130,7 @@ impl Error {
 /// A conflict with another transaction, which may be gone the next time.
 fn is_conflict(said: &DbError) -> bool {
     let code = said.code();
-    // Somebody who does not take the lock has created the same extension at the same moment. The
+    // A session that does not take the lock has created the same extension at the same moment. The
     // script of an extension may meet the same errors, each time.
     let twice = *code == SqlState::UNIQUE_VIOLATION && said.schema() == Some("pg_catalog")
         || *code == SqlState::DUPLICATE_OBJECT && said.routine() == Some("CreateExtension");

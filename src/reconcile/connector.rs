@@ -162,7 +162,7 @@ impl<'a> Connector<'a> {
             }
             tried.push(version.target);
         }
-        // Nobody else need wait as long.
+        // The other tasks need not wait as long.
         server.rejected_after = Some(waited);
         Err(every_version_rejected(rejected, waited))
     }

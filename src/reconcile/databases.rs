@@ -69,7 +69,7 @@ async fn run(
             apply_all(reconciler, planned).await?
         }
     };
-    // Nobody asked about databases that were left and hold nothing of the resource's.
+    // The request is not about databases that were left and hold nothing of the resource's.
     reports.retain(|report| {
         report.task.is_listed() || report.has_changed() || !report.plan.kept.is_empty()
     });
@@ -264,7 +264,7 @@ async fn every(
         if !opened.as_ref().is_err_and(is_unavailable) {
             break;
         }
-        // The first one's failure is the one to tell: nobody asked about the others.
+        // The first one's failure is the one to tell: the request is not about the others.
         if let Ok(connection) = connector.connect(next, false).await {
             (database, opened) = (next, Ok(connection));
         }

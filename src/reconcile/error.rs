@@ -77,7 +77,7 @@ pub enum Error {
     /// `*`, and the server did not say what it has.
     #[error("the list of databases could not be read: {0}")]
     NoList(String),
-    /// Nobody knows, and saying otherwise would be a lie.
+    /// The changes were committed, or not: it is not known.
     #[error(
         "the connection was lost while changes were being committed, and whether they were is not \
          known (all of them are there, or none): deploy again to find out; since then: {0}"
@@ -242,7 +242,7 @@ fn list(heading: &str, count: usize, sentences: &[String]) -> String {
     {
         return format!("{heading}: {sentence}");
     }
-    // Nobody looked for more.
+    // No more were looked for.
     let first = if count >= MAX_PROBLEMS { "the first " } else { "" };
     let count = count.min(MAX_PROBLEMS);
     let sentences = sentences.iter().enumerate().map(|(index, it)| format!("({}) {it}", index + 1));

@@ -74,8 +74,8 @@ pub struct ClaimTable {
     /// The owner of the schema, or the role that is not trusted.
     pub owner: String,
     /// Schema and table belong to the role, to a superuser, or, on a cloud, to a member of its
-    /// stand-in for one: somebody else's triggers and policies would run with the role's rights. A
-    /// role that the database itself has a session take is somebody else.
+    /// stand-in for one: another role's triggers and policies would run with this role's rights. A
+    /// role that the database itself has a session take counts as another.
     pub trusted: bool,
     /// Something of the table's name is there.
     pub table: bool,
@@ -111,7 +111,7 @@ pub enum ClaimChange {
     Rebind,
     /// What speaks of another database is removed.
     Purge,
-    /// What was created and is gone, or another one now, is nobody's.
+    /// What was created and is gone, or another one now, has no owner any more.
     Disown,
     /// These are listed by a resource, and were created by it or were not.
     Claim {

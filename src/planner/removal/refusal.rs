@@ -44,7 +44,7 @@ pub(super) fn holds_rows(table: &ConfigTable, may_cascade: bool) -> Problem {
     ))
 }
 
-/// Nobody knows whether there are any rows.
+/// It is not known whether there are any rows.
 pub(super) fn rows_not_readable(table: &ConfigTable, role: &str, may_cascade: bool) -> Problem {
     Problem::new(format!(
         "`{}` is not dropped: role `{role}` cannot see whether its table `{table}` has rows of yours; \
