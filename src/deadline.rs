@@ -52,8 +52,8 @@ impl Deadline {
     }
 
     /// Until when to try to deliver a response that there is `now`: for as long as the reserve, and
-    /// ending a little early, to return from the function. After that the second function has
-    /// better chances, and `CloudFormation` should still be waiting for it.
+    /// ending a little early, to return from the function. After that the failure
+    /// destination takes over, and `CloudFormation` should still be waiting for it.
     pub fn upload_until(&self, now: Instant) -> Instant {
         const MARGIN: Duration = Duration::from_millis(250);
         let reserve = self.response_until.saturating_duration_since(self.work_until);

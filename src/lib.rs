@@ -11,7 +11,7 @@
 
 #[cfg(panic = "abort")]
 compile_error!(
-    "a panic must unwind: it is answered. Set `panic = \"unwind\"` in the profile, which cargo \
+    "a panic must unwind, so that a response is sent. Set `panic = \"unwind\"` in the profile, which cargo \
      lambda otherwise changes."
 );
 

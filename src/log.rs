@@ -81,17 +81,17 @@ pub fn to_standard_error() {
 }
 
 /// The longest line: what `CloudWatch` takes, in bytes.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// The line of a message, which is cut where the line would be too long.
 fn within(message: &str, line: impl Fn(&str) -> String) -> String {
     let whole = line(message);
-    if whole.len() <= MOST_BYTES {
+    if whole.len() <= MAX_LINE_BYTES {
         return whole;
     }
     let cut = |start: &str| line(&format!("{start}..."));
-    let start = &message[..message.floor_char_boundary(MOST_BYTES)];
-    cut(longest_start(start, |start| cut(start).len() <= MOST_BYTES))
+    let start = &message[..message.floor_char_boundary(MAX_LINE_BYTES)];
+    cut(longest_start(start, |start| cut(start).len() <= MAX_LINE_BYTES))
 }
 
 fn line(level: &str, database: Option<&str>, message: &str, members: &Value) {

@@ -9,10 +9,10 @@ use crate::text::is_word;
 
 /// The shortest text that is hidden: a shorter one stands inside of ordinary words, which would make
 /// messages illegible and the text easy to guess.
-const SHORTEST: usize = 6;
+const MIN_LENGTH: usize = 6;
 
 /// How long PostgreSQL's names are, in bytes: it cuts longer ones before it repeats them.
-const LONGEST_NAME: usize = 63;
+const MAX_NAME: usize = 63;
 
 /// The longest text first: it may hold another one. `true` marks a name, which the server may know.
 static HIDDEN: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
@@ -33,7 +33,7 @@ pub fn hide(text: &str) {
 
 fn add(text: &str, is_name: bool) {
     let (mut hidden, entry) = (hidden(), (text.to_owned(), is_name));
-    if text.len() >= SHORTEST && !hidden.contains(&entry) {
+    if text.len() >= MIN_LENGTH && !hidden.contains(&entry) {
         hidden.push(entry);
         hidden.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     }
@@ -49,7 +49,7 @@ pub fn hide_name(name: &str) {
 }
 
 fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(LONGEST_NAME)]
+    &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
 /// Tells a name again, which the server knows; not where it is a secret too.

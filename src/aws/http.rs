@@ -26,7 +26,7 @@ pub fn client(tls: native_tls::TlsConnector) -> reqwest::Result<reqwest::Client>
         .build()
 }
 
-/// Sends the SDK's requests over `client`, so that the binary holds one TLS stack and one pool.
+/// Sends the SDK's requests over `client`, so that the binary holds one TLS stack and one pool of HTTP connections.
 pub fn for_sdk(client: reqwest::Client) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
     http_client_fn(move |_, _| connector.clone())

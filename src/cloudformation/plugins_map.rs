@@ -130,7 +130,7 @@ fn version(reader: &mut Reader, name: &str, value: &Value) -> Option<DesiredVers
         ("absent", _) => Some(DesiredVersion::Absent),
         ("*", _) => {
             reader.problem(format!(
-                "the version of `{name}` is `*`, which says too little: use `any` (what is there, \
+                "the version of `{name}` is `*`, which is ambiguous: use `any` (what is there, \
                  else the default) or `latest`"
             ));
             None

@@ -133,8 +133,13 @@ impl Handler {
 async fn run(invocation: &Arc<Invocation>) -> Result<Done, Error> {
     // In a task of its own, where a panic ends as an error.
     let work = tokio::spawn(work(Arc::clone(invocation)));
+    let abort = work.abort_handle();
     match tokio::time::timeout_at(invocation.deadline.abort_at().into(), work).await {
-        Err(_) => Err(Error::Overdue),
+        Err(_) => {
+            // Nothing may be committed after the response says FAILED.
+            abort.abort();
+            Err(Error::Overdue)
+        }
         Ok(Err(_)) => Err(Error::Internal("a panic, whose place the log has".to_owned())),
         Ok(Ok(result)) => result,
     }

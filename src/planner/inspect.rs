@@ -8,7 +8,7 @@ use crate::planner::desired::{
 };
 use crate::planner::entries::{Entries, resolve};
 use crate::planner::removal::ownership::Claimant;
-use crate::planner::version::{self, Target};
+use crate::planner::version::{self, VersionChange};
 use crate::planner::version_order::rank;
 
 /// One extension of a database.
@@ -151,8 +151,8 @@ fn state_of(
     }
     let keeps = desired.is_some_and(|desired| desired.downgrade == DowngradePolicy::Keep);
     match version::to_update(&entry.version, installed, catalog) {
-        Ok(Target::UpToDate) => {}
-        Ok(Target::Unreachable(_)) if keeps => {}
+        Ok(VersionChange::UpToDate) => {}
+        Ok(VersionChange::Unreachable(_)) if keeps => {}
         _ => return State::OtherVersion,
     }
     let is_placed = entry.schema.as_ref().is_none_or(|schema| *schema == installed.schema);

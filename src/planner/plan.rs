@@ -11,7 +11,7 @@ use crate::planner::desired::{
 use crate::planner::entries::{Entries, resolve, unnamed, versioned_with};
 use crate::planner::removal::decide;
 use crate::planner::step::Step;
-use crate::planner::version::{self, Target};
+use crate::planner::version::{self, VersionChange};
 use crate::planner::{privileges, refusal, scripts};
 use crate::problem::{MAX_PROBLEMS, Problem};
 
@@ -23,7 +23,7 @@ const FIRST_STATEMENTS: [&str; 1] = ["timescaledb"];
 pub struct Plan {
     /// The statements.
     pub steps: Vec<Step>,
-    /// What was asked for and is let be, in words for `Changes`.
+    /// What was asked for and is left alone, in words for `Changes`.
     pub kept: Vec<String>,
     /// The extensions of the map, as the server spells them.
     pub names: BTreeSet<String>,
@@ -270,8 +270,8 @@ impl<'a> Planner<'a> {
     ) -> Option<&'a str> {
         let (catalog, name) = (self.catalog, installed.name.as_str());
         match version::to_update(&entry.version, installed, catalog) {
-            Ok(Target::UpToDate) => {}
-            Ok(Target::Update(to)) => {
+            Ok(VersionChange::UpToDate) => {}
+            Ok(VersionChange::Update(to)) => {
                 if FIRST_STATEMENTS.contains(&name) {
                     self.problems.push(refusal::first_statement(installed, to, catalog));
                 }
@@ -280,12 +280,14 @@ impl<'a> Planner<'a> {
                 }
                 return Some(to);
             }
-            Ok(Target::Unreachable(wanted)) if self.desired.downgrade == DowngradePolicy::Keep => {
+            Ok(VersionChange::Unreachable(wanted))
+                if self.desired.downgrade == DowngradePolicy::Keep =>
+            {
                 let version = &installed.version;
                 let kept = format!("kept {name} {version} (no update path to {wanted})");
                 self.plan.kept.push(kept);
             }
-            Ok(Target::Unreachable(wanted)) => {
+            Ok(VersionChange::Unreachable(wanted)) => {
                 self.problems.push(refusal::no_update_path(installed, wanted, true, catalog));
             }
             Err(problem) => self.problems.push(problem),

@@ -49,7 +49,7 @@ pub enum Step {
         from: String,
         /// The version wanted.
         to: String,
-        /// The extension claimants update takes it along, where the map does not ask for it.
+        /// The extension whose update includes this one, where the map does not ask for it.
         with: Option<String>,
     },
     /// The extension is in another schema.

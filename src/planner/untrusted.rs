@@ -80,9 +80,9 @@ impl Untrusted {
         let schemas = schemas.map(|(schema, owner)| {
             Problem::new(format!(
                 "no extension script is run: the extension prescribes schema `{schema}`, which \
-                 belongs to role `{owner}` or has tables of that role in it, and scripts go on with \
-                 what they find there: drop it, or give it and its tables to a superuser after a look \
-                 at their triggers"
+                 belongs to role `{owner}` or has tables of that role in it, and scripts use the \
+                 tables that are there: drop it, or read its triggers and give it and its tables to a \
+                 superuser"
             ))
         });
         paths.chain(operators).chain(schemas).collect()
@@ -127,7 +127,7 @@ fn unsafe_search_path(path: &str, fault: &str, reset: Option<&str>) -> Problem {
         "no extension script is run: `search_path` is set to `{}`, which {fault}, and scripts that \
          read this setting would run what is in there; {remedy} to plain names, `pg_catalog` first or \
          not at all",
-        shown(path)
+        excerpt(path)
     ))
 }
 
@@ -182,7 +182,7 @@ fn name(text: &str) -> Option<(String, &str)> {
 }
 
 /// A setting as far as it is worth showing, without control characters.
-fn shown(path: &str) -> String {
+fn excerpt(path: &str) -> String {
     const MAX_SHOWN: usize = 120;
     let letters = path.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
     let mut shown: String = letters.take(MAX_SHOWN).collect();
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_long_or_odd_setting_is_shown_in_part() {
-        assert_eq!(shown("a\u{1b}[2J\nb"), "a [2J b");
-        assert_eq!(shown(&"ä".repeat(121)), format!("{} ...", "ä".repeat(120)));
+        assert_eq!(excerpt("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(excerpt(&"ä".repeat(121)), format!("{} ...", "ä".repeat(120)));
     }
 
     /// The words of a statement, if the server's lexer would find nothing in it but names and commas.

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 pub type Placed = (String, String, String);
 
 /// Compares what is installed `after` the plan's steps with what the plan says. What it does not touch
-/// is as it was; a schema that the map does not name may be another one; what came in besides is let be.
+/// is as it was; a schema that the map does not name may be another one; what came in besides is left alone.
 pub fn differences(
     desired: &Desired,
     catalog: &Catalog,

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 
 /// What to do about the version of an installed extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target<'a> {
+pub(super) enum VersionChange<'a> {
     /// Nothing: it is as desired.
     UpToDate,
     /// Update it to this one, which a path reaches.
@@ -66,28 +66,28 @@ pub(super) fn to_update<'a>(
     desired: &'a DesiredVersion,
     installed: &'a Installed,
     catalog: &'a Catalog,
-) -> Result<Target<'a>, Problem> {
+) -> Result<VersionChange<'a>, Problem> {
     let name = installed.name.as_str();
     let default = catalog.available.get(name).and_then(Option::as_deref);
     if is_satisfied(desired, &installed.version, default) {
-        return Ok(Target::UpToDate);
+        return Ok(VersionChange::UpToDate);
     }
     let reachable =
         || catalog.update_targets(name).filter(|(_, reachable)| *reachable).map(|(it, _)| it);
     let exactly = |version: &'a str| {
         if let Some(found) = reachable().find(|target| *target == version) {
-            return Ok(Target::Update(found));
+            return Ok(VersionChange::Update(found));
         }
         let is_known = catalog.update_targets(name).any(|(target, _)| target == version)
             || catalog.offered(name).any(|offered| offered.version == version);
         let not_offered = || refusal::version_not_offered(name, desired, catalog);
-        is_known.then_some(Target::Unreachable(version)).ok_or_else(not_offered)
+        is_known.then_some(VersionChange::Unreachable(version)).ok_or_else(not_offered)
     };
     match desired {
-        DesiredVersion::Any | DesiredVersion::Absent => Ok(Target::UpToDate),
+        DesiredVersion::Any | DesiredVersion::Absent => Ok(VersionChange::UpToDate),
         DesiredVersion::Exact(version) => exactly(version),
         DesiredVersion::Latest => match default.map(exactly) {
-            Some(Ok(Target::Unreachable(version))) => {
+            Some(Ok(VersionChange::Unreachable(version))) => {
                 Err(refusal::no_update_path(installed, version, false, catalog))
             }
             Some(target) => target,
@@ -100,7 +100,7 @@ pub(super) fn to_update<'a>(
                 .or_else(|| good().max_by(|a, b| rank(a, b)));
             let is_known = || catalog.update_targets(name).any(|(it, _)| matches(it, start));
             match best {
-                Some(version) => Ok(Target::Update(version)),
+                Some(version) => Ok(VersionChange::Update(version)),
                 None if is_known() => {
                     Err(refusal::no_update_path(installed, &desired.to_string(), false, catalog))
                 }

@@ -212,7 +212,7 @@ pub fn resolve(
 }
 
 /// A password goes where the secret says. Where the template says where, by a host, a port, a root
-/// or a certificate that proves less, it must be of no use to whoever answers there, unless the
+/// or a certificate that proves less, it must be of no use to a server that responds there, unless the
 /// server proves to be one that the operator allows. A token is signed for its host anyway.
 fn channel_binding(
     properties: &ConnectionProperties,

@@ -49,7 +49,7 @@ pub struct Reconciler<'a> {
 }
 
 /// Changes whose COMMIT was sent, and whose outcome is not known.
-struct Uncertain {
+struct SentCommit {
     before: Extensions,
     plan: Plan,
 }
@@ -64,11 +64,11 @@ impl Reconciler<'_> {
     /// A permanent failure, or a transient one that lasted. Then nothing was changed, unless the error
     /// is [`Error::OutcomeUnknown`].
     pub async fn run(&self, task: &Task, purpose: Purpose) -> Result<Report, Error> {
-        let mut uncertain = None;
+        let mut sent_commit = None;
         let mut backoff = Backoff::new();
         let mut conflicts = 0;
         loop {
-            let error = match self.attempt(task, purpose, &mut uncertain).await {
+            let error = match self.attempt(task, purpose, &mut sent_commit).await {
                 Ok(report) => return Ok(report),
                 Err(error) => error,
             };
@@ -85,7 +85,7 @@ impl Reconciler<'_> {
                 log::warn_of_database(&task.database, &format!("{transient}; trying again"));
                 continue;
             }
-            return Err(match uncertain {
+            return Err(match sent_commit {
                 Some(_) => Error::OutcomeUnknown(Box::new(error)),
                 None => error,
             });
@@ -96,11 +96,11 @@ impl Reconciler<'_> {
         &self,
         task: &Task,
         purpose: Purpose,
-        uncertain: &mut Option<Uncertain>,
+        sent_commit: &mut Option<SentCommit>,
     ) -> Result<Report, Error> {
         let connection = self.connector.connect(&task.database, task.is_named).await?;
         let session = Session::new(connection, task.database.clone(), self.deadline);
-        let report = self.in_transaction(&session, task, purpose, uncertain).await;
+        let report = self.in_transaction(&session, task, purpose, sent_commit).await;
         session.close().await;
         report
     }
@@ -111,7 +111,7 @@ impl Reconciler<'_> {
         session: &Session,
         task: &Task,
         purpose: Purpose,
-        uncertain: &mut Option<Uncertain>,
+        sent_commit: &mut Option<SentCommit>,
     ) -> Result<Report, Error> {
         let Desired { removal, claimants, earlier, .. } = self.desired.clone();
         let nothing = Desired { removal, claimants, earlier, ..Desired::default() };
@@ -130,7 +130,7 @@ impl Reconciler<'_> {
             before,
             plan: Plan::default(),
         };
-        if let Some(sent) = uncertain.take() {
+        if let Some(sent) = sent_commit.take() {
             let is_committed = plan.as_ref().is_ok_and(|plan| plan.steps.is_empty());
             self.progress.outcome_known(is_committed);
             if is_committed {
@@ -149,7 +149,7 @@ impl Reconciler<'_> {
         report.plan = plan?;
         if purpose == Purpose::Apply {
             if !report.plan.steps.is_empty() {
-                report.after = self.apply(session, desired, catalog, &report, uncertain).await?;
+                report.after = self.apply(session, desired, catalog, &report, sent_commit).await?;
             }
             report.log_after();
         }
@@ -163,7 +163,7 @@ impl Reconciler<'_> {
         desired: &Desired,
         mut catalog: Catalog,
         report: &Report,
-        uncertain: &mut Option<Uncertain>,
+        sent_commit: &mut Option<SentCommit>,
     ) -> Result<Extensions, Error> {
         let database = &report.task.database;
         self.announce(database, &report.plan.steps);
@@ -185,7 +185,7 @@ impl Reconciler<'_> {
             match session.commit().await {
                 Err(error) if error.kind == Kind::OutcomeUnknown => {
                     let (before, plan) = (report.before.clone(), report.plan.clone());
-                    *uncertain = Some(Uncertain { before, plan });
+                    *sent_commit = Some(SentCommit { before, plan });
                     return Err(error.into());
                 }
                 known => {

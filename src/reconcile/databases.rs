@@ -215,8 +215,7 @@ async fn apply_all(
 /// A database is as desired: what it holds is this resource's from now on.
 fn set_applied(reconciler: &Reconciler<'_>, report: &Report) {
     if !reconciler.dry_run && report.task.is_listed() {
-        reconciler.progress.commit_sent();
-        reconciler.progress.outcome_known(true);
+        reconciler.progress.set_up_to_date();
     }
 }
 

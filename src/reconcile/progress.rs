@@ -30,6 +30,11 @@ impl Progress {
         self.target.get()
     }
 
+    /// A database is as desired: what it holds is this resource's from now on.
+    pub fn set_up_to_date(&self) {
+        self.has_changed.store(true, Ordering::SeqCst);
+    }
+
     /// A COMMIT was sent.
     pub fn commit_sent(&self) {
         self.outcomes_unknown.fetch_add(1, Ordering::SeqCst);

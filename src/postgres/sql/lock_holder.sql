@@ -1,4 +1,4 @@
--- Who holds the lock of begin.sql, in words. A transaction that was prepared has no session.
+-- Who holds the lock of lock.sql, in words. A transaction that was prepared has no session.
 SELECT CASE
     WHEN l.pid IS NULL
     THEN 'a prepared transaction holds it: `pg_prepared_xacts` has its name, and ROLLBACK PREPARED ends it'
