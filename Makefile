@@ -28,7 +28,7 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv ## watch an install, an update, a mistake and a removal on a local AWS (KEEP=1 leaves it running)
+demo: .venv ## watch it work on a local AWS (KEEP=1 leaves it running)
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/python demo/demo.py $(if $(KEEP),--keep)
 
@@ -37,11 +37,11 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 	$(WITH_POSTGRES) -- env $(TEST) $(FEATURES)
 	$(MAKE) test-deployment
 
-test-deployment: .venv ## template.yaml on a local AWS: stacks, permissions, pipelines, the failure destination
+test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment
 
-test-versions: ## what depends on the server, on the oldest and the newest that is claimed
+test-versions: ## the tests on the oldest and the newest PostgreSQL
 	cargo build $(FEATURES) --examples
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
@@ -49,7 +49,7 @@ test-versions: ## what depends on the server, on the oldest and the newest that 
 	        --skip protocol:: --skip connect::network --skip faults::responding; \
 	done
 
-test-arm64: ## a Create, Update and Delete by the release bootstrap for arm64, emulated elsewhere
+test-arm64: ## the bootstrap for arm64, emulated
 	@$(if $(EMULATOR),command -v $(firstword $(EMULATOR)) >/dev/null || { echo '$@: install qemu-user-static and libc6-arm64-cross' >&2; exit 1; })
 	$(MAKE) build ARCHITECTURE=arm64 BUILD=$(ARM64)
 	FUNCTION_PROGRAM='$(EMULATOR) $(ARM64)/Function/bootstrap' $(WITH_POSTGRES) -- \
@@ -59,13 +59,13 @@ test-arm64: ## a Create, Update and Delete by the release bootstrap for arm64, e
 many: ## 200 databases on one server, within one budget
 	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function databases::connections::many -- --nocapture
 
-simulate: ## the model of CloudFormation over 10,000 random histories
+simulate: ## CloudFormation's model: 10,000 random histories
 	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models simulator::
 
 soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
 	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models soak:: -- --nocapture
 
-archive: ## every extension that this machine's server offers, beside plain SQL (SET='--set name=value' for its settings)
+archive: ## every extension of this machine, beside plain SQL
 	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function install::plain_sql:: -- --nocapture
 
 lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
@@ -79,21 +79,21 @@ lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
 	$(TOOLS)/cfn-lint $(TEMPLATES)
 
-plan: ## the plan of EVENT=events/update.json as SQL, for the database of PGHOST, PGUSER, ... or of its secret
+plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
 
-bench: build .venv-bench ## this function held to its targets beside the Python original (RECORD=1 writes docs/benchmarks.md)
+bench: build .venv-bench ## the targets beside the Python original (RECORD=1)
 	.venv-bench/bin/python bench/bench.py $(if $(RECORD),--record)
 
-build: .venv-tools ## the release bootstrap for this machine's processor, as `sam deploy` ships it, and a check of it
+build: .venv-tools ## the release bootstrap, as `sam deploy` ships it
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build \
 	    --parameter-overrides Architecture=$(ARCHITECTURE) --build-dir $(BUILD)
 	tools/check_bootstrap.sh $(BUILD)/Function/bootstrap
 
-instructions: ## what the bootstrap of `make build` executes, beside what is recorded (RECORD=1 records it)
+instructions: ## instructions beside those recorded (RECORD=1)
 	python3 bench/instructions.py $(if $(RECORD),--record)
 
-update-rds-roots: ## take the authorities of RDS and Amazon from where they are published
+update-rds-roots: ## the certificates of RDS and Amazon, anew
 	tools/update_roots.sh
 
 clean: ## remove everything that was built
