@@ -99,20 +99,26 @@ fn earlier_databases(
     request: &Request,
     physical_id: &str,
 ) -> Option<Databases> {
-    let event = &invocation.event;
-    let old = properties::read_leniently(Some(readable(&event.old_properties)?));
+    let old = properties::read_leniently(Some(readable(&invocation.event.old_properties)?));
     let policies = [request.desired.removal, old.desired.removal];
     let has_claims = policies.iter().any(|policy| *policy != RemovalPolicy::Retain);
+    let stays = has_claims && !moves(invocation, request, physical_id);
+    stays.then_some(old.connection.databases)
+}
+
+/// Whether an Update is about another server than the request before.
+fn moves(invocation: &Invocation, request: &Request, physical_id: &str) -> bool {
+    let event = &invocation.event;
     let server = |request: &Request| {
         let it = &request.connection;
         (it.host.clone(), it.port, it.secret.clone())
     };
     // A direct invocation has no id as a rule: then the properties tell.
-    let stays = match &event.physical_resource_id {
-        Some(id) => id == physical_id,
-        None => server(&old) == server(request),
-    };
-    (has_claims && stays).then_some(old.connection.databases)
+    match (&event.physical_resource_id, readable(&event.old_properties)) {
+        (Some(id), _) => id != physical_id,
+        (None, Some(old)) => server(&properties::read_leniently(Some(old))) != server(request),
+        (None, None) => false,
+    }
 }
 
 /// The names that the old properties list. Nothing else is dropped: an Update that is delivered late
@@ -125,10 +131,9 @@ fn earlier_names(
     physical_id: &str,
 ) -> Option<BTreeSet<String>> {
     let event = &invocation.event;
-    let moves = event.physical_resource_id.as_deref().is_some_and(|id| id != physical_id);
     match &event.old_properties {
         Ok(None) if event.response_url.is_none() && request.plugins_from.is_none() => None,
-        Ok(Some(old)) if !moves => Some(plugins_map::names(old)),
+        Ok(Some(old)) if !moves(invocation, request, physical_id) => Some(plugins_map::names(old)),
         _ => Some(BTreeSet::new()),
     }
 }
