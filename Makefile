@@ -57,7 +57,7 @@ test-arm64: ## the bootstrap for arm64, emulated
 	    awk '{ print } / 1 passed/ { ran = 1 } END { exit !ran }'
 
 many: ## 200 databases on one server, within one budget
-	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function databases::connections::many -- --nocapture
+	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function -- many_databases --nocapture
 
 simulate: ## CloudFormation's model: 10,000 random histories
 	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models simulator::

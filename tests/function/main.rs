@@ -27,6 +27,14 @@ mod faults {
     mod responding;
 }
 
+/// `RequestType: Inspect`, and what direct invocations have beside it.
+mod inspect {
+    mod drift;
+    mod logs;
+    mod reading;
+    mod terraform;
+}
+
 /// What a Create and an Update do to one database.
 mod install {
     mod basics;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::database::{Server, server};
@@ -44,6 +45,12 @@ impl Cluster {
             return None;
         }
         Some(Self::start(settings))
+    }
+
+    /// What the server has logged since it started.
+    pub fn log(&self) -> String {
+        let path = Path::new(&self.server.ca).with_file_name("server.log");
+        String::from_utf8_lossy(&std::fs::read(path).expect("the server's log")).into_owned()
     }
 
     /// Kills the server and all its backends, as a power failure would.

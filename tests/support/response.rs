@@ -107,12 +107,60 @@ impl Response {
     }
 }
 
-/// The `message` of each line; every line must be a JSON object.
-pub fn messages(output: &str) -> Vec<String> {
-    let message = |line: &str| {
+/// What came of a direct invocation.
+#[derive(Debug)]
+pub struct Direct {
+    /// The result that Lambda got, or the function error.
+    pub outcome: Result<Value, Value>,
+    /// The lines that were logged meanwhile.
+    pub lines: Vec<Value>,
+}
+
+impl Direct {
+    /// The result; panics where there is none.
+    #[track_caller]
+    pub fn succeeded(self) -> Value {
+        self.outcome.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Panics unless this is a function error of that type with all these words, whatever their case.
+    #[track_caller]
+    pub fn failed(&self, error_type: &str, words: &[&str]) {
+        let error = self.outcome.as_ref().expect_err("a function error");
+        assert_eq!(error["errorType"], error_type, "{error:#}");
+        let message = error["errorMessage"].as_str().expect("a message").to_lowercase();
+        for word in words {
+            assert!(message.contains(&word.to_lowercase()), "no `{word}` in: {message}");
+        }
+    }
+
+    /// The one line of metrics.
+    #[track_caller]
+    pub fn metrics(&self) -> &Value {
+        metrics(&self.lines)
+    }
+}
+
+/// The one line of metrics among the lines of a request.
+#[track_caller]
+pub fn metrics(lines: &[Value]) -> &Value {
+    let metrics: Vec<_> = lines.iter().filter(|line| line["_aws"].is_object()).collect();
+    assert_eq!(metrics.len(), 1, "{lines:#?}");
+    metrics[0]
+}
+
+/// The lines of a log; every line must be a JSON object.
+pub fn lines(output: &str) -> Vec<Value> {
+    let line = |line: &str| {
         let object: Value = serde_json::from_str(line).unwrap_or_default();
         assert!(object.is_object(), "a line of the log is no JSON object: {line}");
-        object["message"].as_str().unwrap_or_default().to_owned()
+        object
     };
-    output.lines().map(message).collect()
+    output.lines().map(line).collect()
+}
+
+/// The `message` of each line.
+pub fn messages(output: &str) -> Vec<String> {
+    let message = |line: Value| line["message"].as_str().unwrap_or_default().to_owned();
+    lines(output).into_iter().map(message).collect()
 }

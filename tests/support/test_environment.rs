@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::database::Database;
 use super::function::{Function, SECRET_ACCESS_KEY, SESSION_TOKEN};
-use super::response::{Response, messages};
+use super::response::{Direct, Response, lines, messages};
 use super::response_bucket::ResponseBucket;
 use super::secrets::SecretsManager;
 
@@ -233,6 +233,23 @@ impl TestEnvironment {
         response
     }
 
+    /// Invokes the function directly, with any event: what it returns, and what it logs meanwhile.
+    #[track_caller]
+    pub fn direct(&self, event: &Value) -> Direct {
+        let before = self.function.output().len();
+        let outcome = self.function.invoke(event.to_string().as_bytes(), self.time);
+        let lines = lines(&self.function.output()[before..]);
+        let read = format!("{outcome:?}\n{}\n{}", self.function.output(), self.function.errors());
+        self.check_nothing_told(&read);
+        Direct { outcome, lines }
+    }
+
+    /// What an Inspect with these properties returns, beside the usual ones.
+    #[track_caller]
+    pub fn inspect(&self, properties: &Value) -> Value {
+        self.direct(&self.event("Inspect", properties)).succeeded()
+    }
+
     /// The version of PostGIS that the server would install; only some servers have it.
     pub fn postgis(&self) -> Option<String> {
         let version = self.database.default_version("postgis");
@@ -290,6 +307,11 @@ impl TestEnvironment {
             response.data,
             response.log.join("\n")
         );
+        self.check_nothing_told(&read);
+    }
+
+    #[track_caller]
+    fn check_nothing_told(&self, read: &str) {
         for secret in self.kept_secret.lock().unwrap().iter() {
             assert!(!read.contains(secret), "`{secret}` was told:\n{read}");
         }
