@@ -46,6 +46,9 @@ pub const DEPENDENTS: &str = include_str!("sql/dependents.sql");
 /// The extensions that are installed: an array of [`Placed`].
 const INSTALLED: &str = include_str!("sql/installed.sql");
 
+/// The databases that `*` means: their names as hexadecimal digits.
+const DATABASES: &str = include_str!("sql/databases.sql");
+
 const WAITING_FOR_LOCK: &str = "waiting for the lock that requests of this kind share";
 
 const READING: &str = "reading the catalog";
@@ -224,6 +227,17 @@ impl Session {
         self.parse(&output.rows.concat())
     }
 
+    /// The names of the databases that `*` means, which may be no UTF-8.
+    ///
+    /// # Errors
+    /// The server fails, or does not respond.
+    pub async fn databases(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut output = Output::default();
+        let read = self.connection.begin(DATABASES, self.deadline, &mut output);
+        self.bounded(read, "reading the list of databases").await?;
+        Ok(output.rows.iter().map(|digits| bytes(digits)).collect())
+    }
+
     /// Disconnects; what is not committed is rolled back.
     pub async fn close(self) {
         self.connection.close().await;
@@ -275,4 +289,10 @@ impl Session {
         let is_late = self.deadline.left() < DEADLINE_TOLERANCE;
         result.map_err(|error| Error::of(&error, doing, database, is_late))
     }
+}
+
+/// The bytes that hexadecimal digits say.
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2));
+    pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, stream};
 
 use crate::log;
-use crate::postgres::connection::Output;
-use crate::postgres::server_message::described;
+use crate::postgres::session::Session;
 use crate::reconcile::database::{Purpose, Reconciler};
 use crate::reconcile::error::{Error, InDatabase};
 use crate::reconcile::report::Report;
@@ -16,9 +15,6 @@ use crate::request::Databases;
 
 /// How many databases are reconciled at a time: connections are what a server has few of.
 const CONCURRENCY: usize = 4;
-
-/// The databases that `*` means.
-const EVERY: &str = include_str!("../postgres/sql/databases.sql");
 
 /// Brings the databases of a request to their desired state, and drops what leaves with those of the
 /// request before.
@@ -268,17 +264,12 @@ async fn every(
             (database, opened) = (next, Ok(connection));
         }
     }
-    let connection = opened?;
-    let mut output = Output::default();
-    let read = connection.begin(EVERY, reconciler.deadline, &mut output);
-    let read = tokio::time::timeout(reconciler.deadline.left(), read).await;
-    connection.close().await;
-    let failed = |why| Error::NoList(format!("in database `{database}`: {why}"));
-    read.map_err(|_| failed("no response in time".to_owned()))?
-        .map_err(|error| failed(described(&error)))?;
+    let session = Session::new(opened?, database.to_owned(), reconciler.deadline);
+    let listed = session.databases().await;
+    session.close().await;
     let (mut names, mut skipped) = (Vec::new(), Vec::new());
-    for digits in output.rows {
-        match String::from_utf8(bytes(&digits)) {
+    for name in listed? {
+        match String::from_utf8(name) {
             Ok(name) => names.push(name),
             Err(error) => {
                 let name = String::from_utf8_lossy(error.as_bytes());
@@ -294,10 +285,4 @@ fn skip(database: &str, why: &str) -> Report {
     log::of_database(database, &format!("skipped: {why}"));
     let (database, scope) = (database.to_owned(), Scope::Listed);
     Report::skipped(Task { database, scope, is_named: false }, why)
-}
-
-/// The bytes that hexadecimal digits say.
-fn bytes(digits: &str) -> Vec<u8> {
-    let pairs = (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2));
-    pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

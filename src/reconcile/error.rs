@@ -74,9 +74,6 @@ pub enum Error {
          instance or the cluster"
     )]
     ThroughProxy(#[source] Box<Error>),
-    /// `*`, and the server did not say what it has.
-    #[error("the list of databases could not be read: {0}")]
-    NoList(String),
     /// The changes were committed, or not: it is not known.
     #[error(
         "the connection was lost while changes were being committed, and whether they were is not \
@@ -105,10 +102,8 @@ impl Error {
     /// Adds what an RDS Proxy does, where `host` is one, or speaks as one, and may be the cause.
     #[must_use]
     pub fn through_proxy(self, host: &str) -> Self {
-        let is_of_proxy = matches!(
-            self,
-            Self::Connection(_) | Self::Session(_) | Self::NoList(_) | Self::OutcomeUnknown(_)
-        );
+        let is_of_proxy =
+            matches!(self, Self::Connection(_) | Self::Session(_) | Self::OutcomeUnknown(_));
         let is_proxy = host.contains(".proxy-") || self.to_string().contains("RDS Proxy");
         if is_of_proxy && is_proxy { Self::ThroughProxy(Box::new(self)) } else { self }
     }
@@ -154,7 +149,7 @@ impl Error {
             Self::PluginsFrom(error) | Self::ThroughProxy(error) => error.is_transient(),
             Self::Plans { is_transient, .. } => *is_transient,
             Self::Partly { failed, .. } => failed.iter().all(|(_, error)| error.is_transient()),
-            Self::NoList(_) | Self::OutcomeUnknown(_) | Self::Overdue => true,
+            Self::OutcomeUnknown(_) | Self::Overdue => true,
             _ => false,
         }
     }
