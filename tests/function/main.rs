@@ -42,6 +42,7 @@ mod install {
     mod entries;
     mod everything_else;
     mod families;
+    mod major_upgrade;
     mod plain_sql;
     mod plugins_from;
     mod refusals;

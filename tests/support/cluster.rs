@@ -1,6 +1,7 @@
 //! A PostgreSQL of one test's own, which can be killed and started again.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -20,10 +21,38 @@ impl Cluster {
     /// A new one with the programs and the extensions of the server that `make test` started, and
     /// these settings, `name=value`.
     pub fn start(settings: &[&str]) -> Self {
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        let bin = ["--bin", &server().bin];
+        Self::control(&bin.into_iter().chain(settings).collect::<Vec<_>>())
+    }
+
+    /// One of the machine's own server, for [`upgrade`](Self::upgrade) to the server under test; `None`
+    /// where that is no newer, or has no `pg_upgrade`.
+    pub fn to_upgrade() -> Option<Self> {
+        let Ok(packages) = env::var("TEST_PG_UPGRADE") else {
+            println!(
+                "skipped: no pg_upgrade (TEST_PG_UPGRADE is not set): run `make test-versions`"
+            );
+            return None;
+        };
+        let cluster = Self::control(&["--upgrade-to", &server().bin, "--pg-upgrade", &packages]);
+        let version = |server: &Server| -> u32 {
+            let version = server.connect("postgres").value("SHOW server_version_num");
+            version.parse().expect("a number")
+        };
+        let (from, to) = (version(cluster.server) / 10_000, version(server()) / 10_000);
+        if from < to {
+            return Some(cluster);
+        }
+        println!("skipped: no upgrade leads from the machine's PostgreSQL {from} to {to}");
+        None
+    }
+
+    fn control(arguments: &[&str]) -> Self {
         let mut child = Command::new("python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/postgres.py"))
-            .args(["control", "--bin", &server().bin])
-            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .arg("control")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,6 +100,11 @@ impl Cluster {
     /// The same, but it may still be recovering.
     pub fn begin_to_restart(&mut self) {
         self.command("begin");
+    }
+
+    /// Upgrades it by `pg_upgrade` to the server under test, and starts that, on another port.
+    pub fn upgrade(&mut self) {
+        self.command("upgrade");
     }
 
     fn command(&mut self, command: &str) {
