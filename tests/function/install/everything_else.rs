@@ -136,7 +136,7 @@ fn what_an_extension_requires_and_what_goes_with_it() {
     let env = TestEnvironment::new();
     env.database.query(
         "CREATE EXTENSION clan VERSION '1.0'; CREATE EXTENSION clan_child VERSION '1.0';
-         CREATE EXTENSION clan_cousin VERSION '0.9'; CREATE EXTENSION cube VERSION '1.4';
+         CREATE EXTENSION clan_cousin VERSION '0.9'; CREATE EXTENSION cube VERSION '1.2';
          CREATE EXTENSION earthdistance",
     );
     let cube = env.default_version("cube");
@@ -144,7 +144,7 @@ fn what_an_extension_requires_and_what_goes_with_it() {
     assert_eq!(
         response.data("Changes"),
         format!(
-            "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1; updated cube 1.4 to {cube}"
+            "updated clan 1.0 to 1.1; updated clan_child 1.0 to 1.1; updated cube 1.2 to {cube}"
         )
     );
     assert_eq!(response.data("clan_cousin"), "0.9");
