@@ -284,7 +284,7 @@ fn the_time_that_the_service_leaves_counts() {
         let properties = json!({ "PluginsMap": hstore(), "Port": unreachable.port.to_string(),
                                  "ServiceTimeout": timeout });
         // Half of the time is for work. Of 900 s an attempt would get more.
-        env.create_with(&properties).failed(&["no answer within 1 s"]);
+        env.create_with(&properties).failed(&["no response within 1 s"]);
     }
 }
 
