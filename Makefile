@@ -23,7 +23,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions test-arm64 many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan demo test test-deployment test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ test-arm64: ## the bootstrap for arm64, emulated
 	FUNCTION_PROGRAM='$(EMULATOR) $(ARM64)/Function/bootstrap' $(WITH_POSTGRES) -- \
 	    cargo test $(FEATURES) --test function several_databases_and_one_that_is_left | \
 	    awk '{ print } / 1 passed/ { ran = 1 } END { exit !ran }'
+
+test-page: .venv-page ## fleet/report.html in headless Chromium (RECORD=1 records its policy's hashes and its screenshot)
+	$(if $(RECORD),.venv-page/bin/python tests/page/page.py)
+	.venv-page/bin/pytest tests/page
 
 many: ## 200 databases on one server, within one budget
 	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function -- many_databases --nocapture
@@ -99,15 +103,17 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-upgrade
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools .venv-bench .venv-upgrade
+.PHONY: .venv .venv-tools .venv-bench .venv-page .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
 .venv-bench:
 	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt
+.venv-page:
+	python3 tools/prerequisites.py .venv-page tests/page/requirements.txt
 .venv-upgrade:
 	python3 tools/prerequisites.py .venv-upgrade tools/upgrade.txt
