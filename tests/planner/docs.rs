@@ -86,6 +86,9 @@ fn every_situation_of_a_removal_has_a_test_that_is_there() {
             assert!(is_a_test(test), "there is no test `{test}`, for: {}", row[0]);
         }
     }
+    for place in quoted(&text).filter(|word| word.contains("::")) {
+        assert!(is_a_test(place), "there is no test `{place}`");
+    }
     println!("{} situations", rows.len());
 }
 
