@@ -92,6 +92,18 @@ def test_a_click_shows_the_statements_of_the_extension_and_of_the_database(page)
     assert page.locator("#details li").all_inner_texts() == [UPDATE, CREATE]
 
 
+def test_a_statement_that_drops_several_extensions_is_shown_for_each(page):
+    drop = 'DROP EXTENSION "cube", "earthdistance" RESTRICT'
+    names = ["cube", "earthdistance", "hstore"]
+    extensions = [extension(name, "1.1", State="unwanted") for name in names]
+    plan = [statement(drop, "drop", "cube, earthdistance", "1.1, 1.1")]
+    load(page, inspect("server-a", database("app", extensions, plan)))
+    for name, found in zip(names, ([drop], [drop], []), strict=True):
+        cell(page, "app", name).click()
+        assert page.locator("#details > ol li").all_inner_texts() == found
+        page.keyboard.press("Escape")
+
+
 def test_the_details_of_an_extension_list_its_versions(page):
     load(page, *results.sample())
     page.get_by_role("columnheader", name="postgis", exact=True).click()
