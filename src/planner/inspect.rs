@@ -7,6 +7,7 @@ use crate::planner::desired::{
     Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
 use crate::planner::entries::{Entries, resolve};
+use crate::planner::plan::default_update;
 use crate::planner::removal::ownership::Claimant;
 use crate::planner::version::{self, VersionChange};
 use crate::planner::version_order::rank;
@@ -119,7 +120,11 @@ fn installed(
     let unnamed = desired.and_then(|desired| desired.unnamed);
     let state = match (entry, unnamed) {
         (Some(entry), _) => state_of(installed, entry, desired, catalog),
-        (None, Some(Unnamed::Latest)) if update_available => State::OtherVersion,
+        (None, Some(Unnamed::Latest))
+            if matches!(default_update(installed, catalog), Ok(Some(_))) =>
+        {
+            State::OtherVersion
+        }
         (None, Some(_)) => State::AsWanted,
         (None, None) => State::NotListed,
     };

@@ -94,6 +94,39 @@ fn is_raster_split(installed: &Installed, to: &str) -> bool {
     installed.name == "postgis" && is_2(&installed.version) && !is_2(to)
 }
 
+/// The default version, where it is another one and the extension can be updated to it.
+///
+/// # Errors
+/// Why the extension is kept.
+pub(super) fn default_update<'a>(
+    installed: &Installed,
+    catalog: &'a Catalog,
+) -> Result<Option<&'a str>, String> {
+    let Installed { name, version, .. } = installed;
+    let Some(default) = catalog.available.get(name) else {
+        return Err("its files are gone".to_owned());
+    };
+    let Some(default) = default.as_deref() else {
+        return Err("it has no default version".to_owned());
+    };
+    if default == version {
+        return Ok(None);
+    }
+    if FIRST_STATEMENTS.contains(&name.as_str()) {
+        return Err(format!("update it to {default} by the first statement of a session, by hand"));
+    }
+    if is_raster_split(installed, default) {
+        return Err("run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned());
+    }
+    let paths = catalog.offers.iter().flat_map(|offers| &offers.paths);
+    let mut paths = paths.filter(|path| path.name == *name && path.target == default);
+    if paths.any(|path| path.reachable) {
+        Ok(Some(default))
+    } else {
+        Err(format!("no update path to {default}"))
+    }
+}
+
 struct Planner<'a> {
     catalog: &'a Catalog,
     desired: &'a Desired,
@@ -225,29 +258,17 @@ impl<'a> Planner<'a> {
         if self.desired.unnamed != Some(Unnamed::Latest) || self.gone.contains(name.as_str()) {
             return;
         }
-        let why = match catalog.available.get(name) {
-            None => "its files are gone".to_owned(),
-            Some(None) => "it has no default version".to_owned(),
-            Some(Some(default)) if default == version => return,
-            Some(Some(default)) if FIRST_STATEMENTS.contains(&name.as_str()) => {
-                format!("update it to {default} by the first statement of a session, by hand")
+        let why = match default_update(installed, catalog) {
+            Ok(None) => return,
+            Ok(Some(default)) => {
+                let Some(other) = self.requires_gone(name, default) else {
+                    self.problems.extend(privileges::to_change(installed, catalog));
+                    self.update_with_requirements(installed, default);
+                    return;
+                };
+                format!("{default} requires {other}, which is not to be there")
             }
-            Some(Some(default)) if is_raster_split(installed, default) => {
-                "run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned()
-            }
-            Some(Some(default)) => {
-                let is_reachable =
-                    catalog.update_targets(name).any(|target| target == (default, true));
-                match self.requires_gone(name, default) {
-                    _ if !is_reachable => format!("no update path to {default}"),
-                    Some(other) => format!("{default} requires {other}, which is not to be there"),
-                    None => {
-                        self.problems.extend(privileges::to_change(installed, catalog));
-                        self.update_with_requirements(installed, default);
-                        return;
-                    }
-                }
-            }
+            Err(why) => why,
         };
         self.plan.kept.push(format!("kept {name} {version} ({why})"));
     }

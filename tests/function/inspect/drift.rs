@@ -93,6 +93,16 @@ fn what_the_map_does_not_name_follows_the_star() {
 }
 
 #[test]
+fn what_the_star_keeps_is_no_drift() {
+    let env = TestEnvironment::new();
+    env.database.query("CREATE EXTENSION timescaledb VERSION '2.14.0'");
+    let result = env.inspect(&json!({ "PluginsMap": { "*": "latest" } }));
+    assert_eq!(states(&result), ["plpgsql -: as wanted", "timescaledb -: as wanted"]);
+    assert_eq!(extension(&result, "timescaledb")["UpdateAvailable"], true);
+    assert_eq!(result["Databases"][0]["Drift"], false);
+}
+
+#[test]
 fn what_is_kept_is_no_drift_and_what_is_refused_is() {
     let env = TestEnvironment::new();
     env.database.query("CREATE EXTENSION hstore VERSION '1.7'");

@@ -1,9 +1,11 @@
 //! `pg_upgrade` leaves each extension at its version: `'*': latest` is what is left to do.
 
+#![expect(clippy::expect_used, reason = "a broken result is a failed test")]
+
 use crate::support::cluster::Cluster;
 use crate::support::database::{Database, Server};
 use crate::support::test_environment::{SECRET, TestEnvironment};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// PostgreSQL 18 has newer versions than 15 of all but `cube`.
 const EXTENSIONS: [&str; 6] =
@@ -16,6 +18,15 @@ fn outdated(server: &Server, database: &str) -> Vec<String> {
          WHERE installed_version <> default_version ORDER BY name",
     );
     rows.into_iter().map(|mut row| row.remove(0)).collect()
+}
+
+/// The extensions of a database for which an Inspect has an update.
+fn updates(result: &Value, database: &str) -> Vec<String> {
+    let databases = result["Databases"].as_array().expect("a list");
+    let found = databases.iter().find(|it| it["Database"] == database).expect("the database");
+    let extensions = found["Extensions"].as_array().expect("a list").iter();
+    let lagging = extensions.filter(|it| it["UpdateAvailable"] == true);
+    lagging.map(|it| it["Name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[test]
@@ -47,6 +58,11 @@ fn after_a_major_upgrade_of_the_server_nothing_is_left_to_update() {
     for name in &lagging {
         assert_eq!(response.data(name), created.data(name), "pg_upgrade has updated none");
     }
+    let inspect = || env.inspect(&json!({ "Databases": "*" }));
+    let result = inspect();
+    assert_eq!(updates(&result, "app"), lagging);
+    assert_eq!(updates(&result, "audit"), ["citext"]);
+    assert_eq!(result["Summary"]["UpdatesAvailable"], lagging.len() + 1);
 
     let every = json!({ "PluginsMap": { "*": "latest" }, "Databases": "*" });
     let response = env.create_with(&every).succeeded();
@@ -62,4 +78,5 @@ fn after_a_major_upgrade_of_the_server_nothing_is_left_to_update() {
     for database in ["app", "audit", "postgres"] {
         assert_eq!(outdated(cluster.server, database), Vec::<String>::new(), "{database}");
     }
+    assert_eq!(inspect()["Summary"]["UpdatesAvailable"], 0);
 }
