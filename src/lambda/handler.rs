@@ -79,10 +79,7 @@ impl Handler {
             Ok(_) => None,
         };
         let outcome = match result {
-            Ok(Done::Inspected(Inspected { mut result, .. })) => {
-                result["Server"] = server.unwrap_or_default();
-                return Ok(result);
-            }
+            Ok(Done::Inspected(inspected)) => return Ok(inspected.result),
             Ok(Done::Reconciled(physical_id, success)) => {
                 Outcome { physical_id, result: Ok(success), server }
             }

@@ -57,10 +57,11 @@ pub async fn work(invocation: &Invocation) -> Result<Inspected, Error> {
     let databases = request.connection.databases;
     let desired = is_compared.then_some(&desired);
     let inspections = inspect_all(&reconciler, &databases, desired).await;
-    inspections.map(summarized).map_err(|error| error.through_proxy(&target.host))
+    let inspections = inspections.map_err(|error| error.through_proxy(&target.host))?;
+    Ok(summarized(inspections, invocation.server().as_ref()))
 }
 
-fn summarized(mut inspections: Vec<Inspection>) -> Inspected {
+fn summarized(mut inspections: Vec<Inspection>, server: Option<&Value>) -> Inspected {
     let drift = inspections.iter().filter(|it| it.drift == Some(true)).count();
     let updates_available = inspections.iter().map(Inspection::updates_available).sum();
     let summary = json!({
@@ -70,34 +71,45 @@ fn summarized(mut inspections: Vec<Inspection>) -> Inspected {
         "Drift": drift,
         "UpdatesAvailable": updates_available,
     });
-    let result = |inspections: &[Inspection], left_out: Option<&str>| {
-        let mut result = json!({ "Databases": inspections, "Summary": summary });
-        if let Some(left_out) = left_out {
-            result["LeftOut"] = json!(left_out);
+    let result = |inspections: &[Inspection], left_out: &[&str]| {
+        let mut result = json!({ "Databases": inspections, "Summary": summary, "Server": server });
+        if !left_out.is_empty() {
+            let what = left_out.join(", ");
+            let why = "the result would have more than 200 kB; name fewer databases";
+            result["LeftOut"] = json!(format!("{what}: {why}"));
         }
         hidden(result)
     };
-    let mut whole = result(&inspections, None);
-    // Least is lost with what can be asked for again, database by database.
-    for what in ["`Reachable`", "`Reachable` and `Plan`", "`Reachable`, `Plan` and `Extensions`"] {
-        if whole.to_string().len() <= MAX_BYTES_OF_RESULT {
-            break;
+    let mut left_out = Vec::new();
+    let mut whole = result(&inspections, &left_out);
+    let is_long = |result: &Value| result.to_string().len() > MAX_BYTES_OF_RESULT;
+    for (what, leave_out) in LEFT_OUT {
+        if is_long(&whole) {
+            inspections.iter_mut().for_each(leave_out);
+            left_out.push(what);
+            whole = result(&inspections, &left_out);
         }
-        for inspection in &mut inspections {
-            if what.ends_with("`Extensions`") {
-                inspection.extensions = None;
-            } else if what.ends_with("`Plan`") {
-                inspection.plan = None;
-            }
-            for extension in inspection.extensions.iter_mut().flatten() {
-                extension.reachable.clear();
-            }
-        }
-        let why = format!("{what}: the result would have more than 200 kB; name fewer databases");
-        whole = result(&inspections, Some(&why));
+    }
+    if is_long(&whole) {
+        left_out.push("databases");
+    }
+    while is_long(&whole) && !inspections.is_empty() {
+        inspections.truncate(inspections.len() * 3 / 4);
+        whole = result(&inspections, &left_out);
     }
     Inspected { result: whole, drift, updates_available }
 }
+
+type LeaveOut = fn(&mut Inspection);
+
+/// What is left out of a result that would be too long, in this order: what can be asked for again,
+/// database by database.
+const LEFT_OUT: [(&str, LeaveOut); 4] = [
+    ("`Reachable`", |it| it.extensions.iter_mut().flatten().for_each(|it| it.reachable.clear())),
+    ("`Plan`", |it| it.plan = None),
+    ("`Extensions`", |it| it.extensions = None),
+    ("`Problems` but the first", |it| it.problems.iter_mut().for_each(|it| it.truncate(1))),
+];
 
 /// The same without any text that must not be told.
 fn hidden(value: Value) -> Value {
@@ -108,5 +120,70 @@ fn hidden(value: Value) -> Value {
             Value::Object(members.into_iter().map(|(name, value)| (name, hidden(value))).collect())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::catalog::Catalog;
+    use crate::planner::inspect;
+
+    /// Databases with so many extensions of so many versions, and so many problems.
+    fn inspections(databases: usize, [extensions, versions, problems]: [usize; 3]) -> Inspected {
+        let numbers = |count| (0..count).map(|it| format!("1.{it}"));
+        let installed = (0..extensions).map(|it| {
+            json!({ "name": format!("extension_{it}"), "version": "1.0", "schema": "public",
+                    "relocatable": true, "owned": true })
+        });
+        let paths = (0..extensions).flat_map(|it| {
+            numbers(versions).map(move |to| {
+                json!({ "name": format!("extension_{it}"), "target": to, "reachable": true })
+            })
+        });
+        let catalog: Catalog = serde_json::from_value(json!({
+            "database": "app", "server_version": "15.8", "role": "r", "superuser": true,
+            "delegated": false, "may_create": true, "read_only": false, "libraries": null,
+            "rds_extensions": null, "rds_allowed_extensions": null, "cron_database": null,
+            "installed": installed.collect::<Vec<_>>(), "available": {},
+            "offers": { "versions": [], "paths": paths.collect::<Vec<_>>(), "schemas": {} },
+        }))
+        .expect("a server");
+        let inspection = |index: usize| Inspection {
+            database: format!("database_{index:04}"),
+            drift: Some(true),
+            extensions: Some(inspect::inspect(None, &catalog)),
+            plan: Some(Vec::new()),
+            problems: Some(numbers(problems).map(|it| it.repeat(50)).collect()),
+            error: None,
+        };
+        summarized((0..databases).map(inspection).collect(), Some(&json!({ "Host": "db" })))
+    }
+
+    #[test]
+    fn a_result_of_any_size_fits_and_says_what_it_lacks() {
+        let why = "the result would have more than 200 kB; name fewer databases";
+        for (databases, sizes, left_out) in [
+            (20, [20, 10, 1], None),
+            (100, [5, 200, 1], Some("`Reachable`")),
+            (200, [20, 1, 1], Some("`Reachable`, `Plan`, `Extensions`")),
+            (100, [20, 1, 20], Some("`Reachable`, `Plan`, `Extensions`, `Problems` but the first")),
+            (
+                1200,
+                [1, 1, 20],
+                Some("`Reachable`, `Plan`, `Extensions`, `Problems` but the first, databases"),
+            ),
+        ] {
+            let Inspected { result, drift, .. } = inspections(databases, sizes);
+            let length = result.to_string().len();
+            assert!(length <= MAX_BYTES_OF_RESULT, "{databases} {sizes:?}: {length} bytes");
+            let left_out = left_out.map(|what| format!("{what}: {why}"));
+            assert_eq!(result["LeftOut"].as_str(), left_out.as_deref(), "{databases} {sizes:?}");
+            assert_eq!((drift, &result["Summary"]["Drift"]), (databases, &json!(databases)));
+            let count = result["Databases"].as_array().map_or(0, Vec::len);
+            assert_eq!(count == databases, databases < 1200, "{count} databases");
+            assert!(count > 0, "as many as fit");
+            assert_eq!(result["Server"]["Host"], "db");
+        }
     }
 }
