@@ -7,10 +7,12 @@ use crate::planner::desired::{
     Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
 use crate::planner::entries::{Entries, resolve};
-use crate::planner::plan::default_update;
+use crate::planner::plan::{self, default_update};
 use crate::planner::removal::ownership::Claimant;
+use crate::planner::step::Step;
 use crate::planner::version::{self, VersionChange};
 use crate::planner::version_order::rank;
+use crate::problem::Problem;
 
 /// One extension of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,11 +73,27 @@ pub enum State {
     NotListed,
 }
 
-impl State {
-    /// Whether the database is not as the map has it.
-    pub fn is_drift(self) -> bool {
-        !matches!(self, Self::AsWanted | Self::NotListed)
+/// A database beside the desired state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Every extension that is installed or asked for, sorted by name.
+    pub extensions: Vec<Inspected>,
+    /// What an Update would do, or why it would be refused.
+    pub plan: Result<Vec<Step>, Vec<Problem>>,
+}
+
+impl Comparison {
+    /// Whether an Update would change more than claims, or would be refused.
+    pub fn is_drift(&self) -> bool {
+        let has_changes = |steps: &Vec<Step>| steps.iter().any(|step| !step.is_of_claims());
+        self.plan.as_ref().map_or(true, has_changes)
     }
+}
+
+/// Compares a database with the desired state.
+pub fn compare(desired: &Desired, catalog: &Catalog) -> Comparison {
+    let plan = plan::plan(desired, catalog).map(|plan| plan.steps);
+    Comparison { extensions: inspect(Some(desired), catalog), plan }
 }
 
 /// Every extension that is installed or asked for, sorted by name.

@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use crate::planner::catalog::Catalog;
 use crate::planner::desired::Desired;
-use crate::planner::inspect::{Inspected, State, inspect};
-use crate::planner::plan;
+use crate::planner::inspect::{Inspected, compare, inspect};
 use crate::planner::step::{Statement, Step};
 use crate::postgres::session::Session;
 use crate::postgres::session_error;
@@ -17,7 +16,7 @@ use crate::reconcile::task::{Scope, Task};
 use crate::request::Databases;
 
 /// What was found in one database.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Inspection {
     /// Its name.
@@ -71,11 +70,8 @@ pub async fn inspect_all(
     }
     let failed = |database: &str, error: String| Inspection {
         database: database.to_owned(),
-        drift: None,
-        extensions: None,
-        plan: None,
-        problems: None,
         error: Some(error),
+        ..Inspection::default()
     };
     let read = tasks.iter().zip(inspected).map(|(task, inspection)| match inspection {
         Some(Ok(inspection)) => inspection,
@@ -97,28 +93,21 @@ async fn inspect_one(
     let catalog = catalog(&session, desired).await;
     session.close().await;
     let catalog = catalog?;
-    let extensions = inspect(desired, &catalog);
-    let planned = desired.map(|desired| plan::plan(desired, &catalog));
-    let (steps, problems) = match planned {
-        None => (None, None),
-        Some(Ok(plan)) => (Some(plan.steps), Some(Vec::new())),
-        Some(Err(problems)) => {
-            (Some(Vec::new()), Some(problems.iter().map(ToString::to_string).collect::<Vec<_>>()))
-        }
+    let mut inspection = Inspection { database: task.database.clone(), ..Inspection::default() };
+    let Some(desired) = desired else {
+        inspection.extensions = Some(inspect(None, &catalog));
+        return Ok(inspection);
     };
-    let has_drift = |problems: &Vec<String>| {
-        !problems.is_empty()
-            || extensions.iter().any(|it| it.state.is_some_and(State::is_drift))
-            || steps.iter().flatten().any(|step: &Step| !step.is_of_claims())
+    let compared = compare(desired, &catalog);
+    inspection.drift = Some(compared.is_drift());
+    inspection.extensions = Some(compared.extensions);
+    let (steps, problems) = match compared.plan {
+        Ok(steps) => (steps, Vec::new()),
+        Err(problems) => (Vec::new(), problems),
     };
-    Ok(Inspection {
-        database: task.database.clone(),
-        drift: problems.as_ref().map(has_drift),
-        plan: steps.as_ref().map(|steps| steps.iter().map(Step::described).collect()),
-        extensions: Some(extensions),
-        problems,
-        error: None,
-    })
+    inspection.plan = Some(steps.iter().map(Step::described).collect());
+    inspection.problems = Some(problems.iter().map(ToString::to_string).collect());
+    Ok(inspection)
 }
 
 /// Reads what the planner needs to know, and what can be reached from all that is installed.

@@ -8,6 +8,8 @@ use cfn_postgres_extensions::planner::catalog::Catalog;
 use cfn_postgres_extensions::planner::desired::{
     Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
+use cfn_postgres_extensions::planner::entries::unsatisfied;
+use cfn_postgres_extensions::planner::inspect::{State, compare};
 use cfn_postgres_extensions::planner::plan::{plan, to_drop};
 use cfn_postgres_extensions::planner::removal::dependents::Dependent;
 use cfn_postgres_extensions::planner::step::Step;
@@ -198,6 +200,34 @@ fn fulfilled(server: &Server, name: &str, wanted: &DesiredExtension, keep: bool)
     placed && versioned
 }
 
+/// Whether an update path leads to the exact version that is wanted.
+fn is_upgrade(server: &Server, name: &str, wanted: &DesiredExtension) -> bool {
+    match (&wanted.version, server.installed.get(name)) {
+        (DesiredVersion::Exact(to), Some((from, _))) => order(from) < order(to),
+        _ => false,
+    }
+}
+
+fn is_drift(state: Option<State>) -> bool {
+    !matches!(state, Some(State::AsWanted | State::NotListed))
+}
+
+/// The part of a catalog that an Update reads.
+fn of_update(catalog: &Catalog, desired: &Desired) -> Catalog {
+    let names: BTreeSet<String> =
+        unsatisfied(desired, catalog).into_iter().map(ToOwned::to_owned).collect();
+    let mut part = catalog.clone();
+    let offers = part.offers.as_mut().expect("offers");
+    let required: BTreeSet<String> =
+        offers.versions.iter().filter_map(|it| it.requires.clone()).flatten().collect();
+    offers.versions.retain(|it| names.contains(&it.name) || required.contains(&it.name));
+    offers.paths.retain(|it| names.contains(&it.name));
+    if names.is_empty() {
+        part.offers = None;
+    }
+    part
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -243,5 +273,40 @@ proptest! {
         })?;
         prop_assert_eq!(again.steps, vec![]);
         prop_assert_eq!(again.names, planned.names);
+    }
+
+    #[test]
+    fn an_inspect_compares_as_an_update_plans(server in a_server(), wanted in a_wish()) {
+        // An Inspect reads what is offered of all that is installed; an Update of what it may change.
+        let all = server.catalog(&wanted);
+        let planned = plan(&wanted, &of_update(&all, &wanted));
+        let compared = compare(&wanted, &all);
+        let drifted = compared.extensions.iter().any(|it| is_drift(it.state));
+        prop_assert!(compared.extensions.iter().all(|it| it.state.is_some()));
+        match planned {
+            Err(problems) => {
+                prop_assert_eq!(&compared.plan, &Err(problems));
+                prop_assert!(compared.is_drift());
+            }
+            Ok(planned) => {
+                let nothing = planned.steps.is_empty();
+                prop_assert_eq!(&compared.plan, &Ok(planned.steps));
+                prop_assert_eq!(compared.is_drift(), !nothing);
+                prop_assert!(!drifted || !nothing, "{:?}", compared);
+                let mut after = server.clone();
+                compared.plan.iter().flatten().for_each(|step| after.run(step));
+                let again = compare(&wanted, &after.catalog(&wanted));
+                prop_assert!(!again.is_drift(), "{:?}", again);
+                prop_assert!(!again.extensions.iter().any(|it| is_drift(it.state)), "{:?}", again);
+            }
+        }
+        // What differs is told of the very extension.
+        let keep = wanted.downgrade == DowngradePolicy::Keep;
+        for (key, extension) in &wanted.extensions {
+            let name = key.to_lowercase();
+            let found = compared.extensions.iter().find(|it| it.name == name);
+            let as_wanted = fulfilled(&server, &name, extension, keep && !is_upgrade(&server, &name, extension));
+            prop_assert_eq!(found.is_none_or(|it| !is_drift(it.state)), as_wanted, "{}", key);
+        }
     }
 }

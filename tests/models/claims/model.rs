@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfn_postgres_extensions::planner::catalog::Catalog;
 use cfn_postgres_extensions::planner::desired::{Desired, DesiredExtension, DesiredVersion};
+use cfn_postgres_extensions::planner::inspect::compare;
 use cfn_postgres_extensions::planner::plan::{Plan, plan, to_drop};
 use cfn_postgres_extensions::planner::removal::ownership::{self, ClaimChange, Claimant};
 use cfn_postgres_extensions::planner::step::Step;
@@ -170,7 +171,13 @@ impl Model {
                 earlier: before.map(|names| names.into_iter().map(ToOwned::to_owned).collect()),
                 ..Desired::default()
             };
-            plans.push((database, plan(&wanted, &self.catalog(database, &wanted)).ok()?));
+            let catalog = self.catalog(database, &wanted);
+            let plan = plan(&wanted, &catalog);
+            let compared = compare(&wanted, &catalog);
+            assert_eq!(compared.plan, plan.clone().map(|plan| plan.steps), "{request:#?}");
+            let has_changes = |plan: &Plan| plan.steps.iter().any(|step| !step.is_of_claims());
+            assert_eq!(compared.is_drift(), plan.as_ref().map_or(true, has_changes));
+            plans.push((database, plan.ok()?));
         }
         Some(plans)
     }
