@@ -7,10 +7,10 @@ use crate::planner::desired::{
     Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
 };
 use crate::planner::entries::{Entries, resolve};
-use crate::planner::plan::{self, default_update};
+use crate::planner::plan;
 use crate::planner::removal::ownership::Claimant;
 use crate::planner::step::Step;
-use crate::planner::version::{self, VersionChange};
+use crate::planner::version::{self, VersionChange, default_update};
 use crate::planner::version_order::rank;
 use crate::problem::Problem;
 

@@ -11,6 +11,7 @@ pub mod removal;
 pub mod scripts;
 pub mod statement;
 pub mod step;
+mod steps;
 pub mod untrusted;
 pub mod verify;
 mod version;

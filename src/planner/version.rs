@@ -6,6 +6,9 @@ use crate::planner::refusal;
 use crate::planner::version_order::{matches, rank};
 use crate::problem::Problem;
 
+/// Extensions whose update must be the first statement of a session, before any `BEGIN`.
+const FIRST_STATEMENTS: [&str; 1] = ["timescaledb"];
+
 /// What to do about the version of an installed extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum VersionChange<'a> {
@@ -107,5 +110,49 @@ pub(super) fn to_update<'a>(
                 None => Err(refusal::version_not_offered(name, desired, catalog)),
             }
         }
+    }
+}
+
+/// Whether the server updates an extension by the first statement of a session only.
+pub(super) fn is_first_statement(name: &str) -> bool {
+    FIRST_STATEMENTS.contains(&name)
+}
+
+/// Whether raster leaves PostGIS, as it does with version 3.
+pub(super) fn is_raster_split(installed: &Installed, to: &str) -> bool {
+    let is_2 = |version: &str| version.starts_with("2.");
+    installed.name == "postgis" && is_2(&installed.version) && !is_2(to)
+}
+
+/// The default version, where it is another one and the extension can be updated to it.
+///
+/// # Errors
+/// Why the extension is kept.
+pub(super) fn default_update<'a>(
+    installed: &Installed,
+    catalog: &'a Catalog,
+) -> Result<Option<&'a str>, String> {
+    let Installed { name, version, .. } = installed;
+    let Some(default) = catalog.available.get(name) else {
+        return Err("its files are gone".to_owned());
+    };
+    let Some(default) = default.as_deref() else {
+        return Err("it has no default version".to_owned());
+    };
+    if default == version {
+        return Ok(None);
+    }
+    if is_first_statement(name) {
+        return Err(format!("update it to {default} by the first statement of a session, by hand"));
+    }
+    if is_raster_split(installed, default) {
+        return Err("run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned());
+    }
+    let paths = catalog.offers.iter().flat_map(|offers| &offers.paths);
+    let mut paths = paths.filter(|path| path.name == *name && path.target == default);
+    if paths.any(|path| path.reachable) {
+        Ok(Some(default))
+    } else {
+        Err(format!("no update path to {default}"))
     }
 }
