@@ -23,7 +23,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan demo test test-deployment test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo test test-deployment test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,9 @@ lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
+
+inspect: ## what a database has, as a table (EVENT=..., FORMAT=json)
+	cargo run $(FEATURES) --quiet --example inspect $(if $(filter file,$(origin EVENT)),,$(EVENT))
 
 bench: build .venv-bench ## the targets beside the Python original (RECORD=1)
 	.venv-bench/bin/python bench/bench.py $(if $(RECORD),--record)

@@ -13,6 +13,7 @@ use crate::reconcile::error::Error;
 use crate::reconcile::inspect::{Inspection, inspect_all};
 use crate::reconcile::plugins_from;
 use crate::redact::scrubbed;
+use crate::request::Request;
 
 /// The result of an Inspect, and what its metrics count.
 #[derive(Debug)]
@@ -36,27 +37,48 @@ pub async fn work(invocation: &Invocation) -> Result<Inspected, Error> {
         return Err(Error::Event(why.to_owned()));
     }
     invocation.check_bundle()?;
-    let properties = event.properties.as_ref();
+    let (request, is_compared) = request(invocation).await?;
+    let (clients, connection) = (&invocation.clients, request.connection.clone());
+    let limits = RetryLimits::UNTIL_DEADLINE;
+    let connector = Connector::new(clients, connection, limits, deadline, deadline).await?;
+    read(invocation, request, is_compared, connector).await
+}
+
+/// The checked request, with the extensions of `PluginsFrom`, and whether there are any to compare with.
+///
+/// # Errors
+/// The properties are not right, or the other database cannot be read.
+pub async fn request(invocation: &Invocation) -> Result<(Request, bool), Error> {
+    let properties = invocation.event.properties.as_ref();
     let properties = properties.map_err(|error| Error::Event(error.to_string()))?.as_ref();
     let mut request = properties::read_for_inspect(properties).map_err(Error::Properties)?;
     let has_map = properties.is_some_and(|it| it.get("PluginsMap").is_some_and(|it| !it.is_null()));
     let is_compared = has_map || request.plugins_from.is_some();
     if let Some(secret) = request.plugins_from.clone() {
-        plugins_from::add(&mut request, secret, &invocation.clients, deadline).await?;
+        let (clients, deadline) = (&invocation.clients, invocation.deadline);
+        plugins_from::add(&mut request, secret, clients, deadline).await?;
     }
-    let (connection, limits) = (request.connection.clone(), RetryLimits::UNTIL_DEADLINE);
-    let connector =
-        Connector::new(&invocation.clients, connection, limits, deadline, deadline).await?;
+    Ok((request, is_compared))
+}
+
+/// Reads the databases.
+///
+/// # Errors
+/// No database can be read.
+pub async fn read(
+    invocation: &Invocation,
+    request: Request,
+    is_compared: bool,
+    connector: Connector<'_>,
+) -> Result<Inspected, Error> {
     let target = connector.target().await;
     invocation.progress.set_target(&target);
-    let (_, request, _) = with_claimant(invocation, request, &target);
-    let progress = &invocation.progress;
-    let desired = request.desired;
+    let (_, Request { connection, desired, .. }, _) = with_claimant(invocation, request, &target);
+    let (deadline, progress) = (invocation.deadline, &invocation.progress);
     let reconciler =
         Reconciler { connector, desired: desired.clone(), dry_run: true, deadline, progress };
-    let databases = request.connection.databases;
     let desired = is_compared.then_some(&desired);
-    let inspections = inspect_all(&reconciler, &databases, desired).await;
+    let inspections = inspect_all(&reconciler, &connection.databases, desired).await;
     let inspections = inspections.map_err(|error| error.through_proxy(&target.host))?;
     Ok(summarized(inspections, invocation.server().as_ref()))
 }

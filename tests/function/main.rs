@@ -31,6 +31,7 @@ mod faults {
 mod inspect {
     mod drift;
     mod logs;
+    mod program;
     mod reading;
     mod terraform;
 }
