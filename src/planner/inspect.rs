@@ -139,7 +139,7 @@ fn installed(
     let state = match (entry, unnamed) {
         (Some(entry), _) => state_of(installed, entry, desired, catalog),
         (None, Some(Unnamed::Latest))
-            if matches!(default_update(installed, catalog), Ok(Some(_))) =>
+            if matches!(default_update(installed, entries, catalog), Ok(Some(_))) =>
         {
             State::OtherVersion
         }

@@ -1,6 +1,6 @@
 //! The statements that bring the entries of the map, and what they require, to what is desired.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::planner::catalog::{Catalog, Installed, Offered};
 use crate::planner::desired::{
@@ -35,6 +35,8 @@ pub(super) struct Planner<'a> {
     /// What is dropped, and what goes along: known when the entries are planned.
     pub gone: BTreeSet<&'a str>,
     planned: BTreeSet<&'a str>,
+    /// What the key `'*'` stands for and is not updated, in words.
+    unnamed_kept: BTreeMap<&'a str, String>,
     /// The schemas that steps of the plan create.
     new_schemas: BTreeSet<&'a str>,
 }
@@ -52,6 +54,7 @@ impl<'a> Planner<'a> {
             problems,
             gone: BTreeSet::new(),
             planned: BTreeSet::new(),
+            unnamed_kept: BTreeMap::new(),
             new_schemas: BTreeSet::new(),
         };
         planner.plan_each(planner.entries.keys().copied().collect());
@@ -61,6 +64,7 @@ impl<'a> Planner<'a> {
         let unnamed = unnamed(desired, &planner.entries, catalog);
         planner.plan_each(unnamed.into_iter().map(|it| it.name.as_str()).collect());
         planner.update_members();
+        planner.kept.extend(std::mem::take(&mut planner.unnamed_kept).into_values());
         planner
     }
 
@@ -155,7 +159,7 @@ impl<'a> Planner<'a> {
         if self.desired.unnamed != Some(Unnamed::Latest) || self.gone.contains(name.as_str()) {
             return;
         }
-        let why = match default_update(installed, catalog) {
+        let why = match default_update(installed, &self.entries, catalog) {
             Ok(None) => return,
             Ok(Some(default)) => {
                 let Some(other) = self.requires_gone(name, default) else {
@@ -167,7 +171,7 @@ impl<'a> Planner<'a> {
             }
             Err(why) => why,
         };
-        self.kept.push(format!("kept {name} {version} ({why})"));
+        self.unnamed_kept.insert(name, format!("kept {name} {version} ({why})"));
     }
 
     /// What a version requires and this request drops, or wants `absent`.
@@ -249,6 +253,7 @@ impl<'a> Planner<'a> {
                     continue;
                 }
                 self.problems.extend(privileges::to_change(member, catalog));
+                self.unnamed_kept.remove(name);
                 self.update(member, &to, Some(&head));
                 heads.push((member.name.clone(), from.clone(), to.clone()));
             }

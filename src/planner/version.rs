@@ -1,7 +1,9 @@
 //! Which version an entry of the map means: `3.4.3`, `latest`, `any`, `3.4.*`.
 
+use std::collections::BTreeMap;
+
 use crate::planner::catalog::{Catalog, Installed, Offered};
-use crate::planner::desired::DesiredVersion;
+use crate::planner::desired::{DesiredExtension, DesiredVersion};
 use crate::planner::refusal;
 use crate::planner::version_order::{matches, rank};
 use crate::problem::Problem;
@@ -129,10 +131,11 @@ pub(super) fn is_raster_split(installed: &Installed, to: &str) -> bool {
 /// # Errors
 /// Why the extension is kept.
 pub(super) fn default_update<'a>(
-    installed: &Installed,
+    installed: &'a Installed,
+    entries: &BTreeMap<&'a str, &'a DesiredExtension>,
     catalog: &'a Catalog,
 ) -> Result<Option<&'a str>, String> {
-    let Installed { name, version, .. } = installed;
+    let Installed { name, version, requires, .. } = installed;
     let Some(default) = catalog.available.get(name) else {
         return Err("its files are gone".to_owned());
     };
@@ -148,11 +151,26 @@ pub(super) fn default_update<'a>(
     if is_raster_split(installed, default) {
         return Err("run `SELECT postgis_extensions_upgrade()` by hand, twice".to_owned());
     }
-    let paths = catalog.offers.iter().flat_map(|offers| &offers.paths);
-    let mut paths = paths.filter(|path| path.name == *name && path.target == default);
-    if paths.any(|path| path.reachable) {
-        Ok(Some(default))
-    } else {
-        Err(format!("no update path to {default}"))
+    let to = |head: &'a Installed| match entries.get(head.name.as_str()) {
+        Some(entry) => match to_update(&entry.version, head, catalog) {
+            Ok(VersionChange::Update(to)) => to,
+            _ => &head.version,
+        },
+        None => default_update(head, entries, catalog).ok().flatten().unwrap_or(&head.version),
+    };
+    let is_reachable = |to: &str| catalog.update_targets(name).any(|target| target == (to, true));
+    // As PostGIS's topology goes with PostGIS. What cannot follow goes its own way at once, as it would
+    // when the event is delivered again.
+    let heads = requires.iter().filter_map(|name| catalog.installed(name));
+    let heads = heads.filter(|head| {
+        let theirs = catalog.available.get(&head.name).and_then(Option::as_deref);
+        head.version == *version && theirs == Some(default)
+    });
+    let mut heads = heads.map(|head| (head, to(head)));
+    let head = heads.find(|(_, to)| *to != default && (to == version || is_reachable(to)));
+    match head {
+        Some((head, to)) => Err(format!("it goes with {} {to}", head.name)),
+        None if is_reachable(default) => Ok(Some(default)),
+        None => Err(format!("no update path to {default}")),
     }
 }

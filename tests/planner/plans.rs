@@ -303,6 +303,18 @@ fn everything_else() {
     let mut others = hstore();
     others["owned"] = json!(false);
     let first = installed("timescaledb", "2.14.0");
+    let family = |version: &str, map: Value| {
+        let paths: Vec<_> = ["postgis", "postgis_topology"]
+            .iter()
+            .flat_map(|name| [path(name, "3.3.2", true), path(name, "3.3.9", true)])
+            .chain([path("postgis", "3.3.10", true)])
+            .collect();
+        let topology = requiring("postgis_topology", version, "postgis");
+        planned(
+            map,
+            json!({ "installed": [topology, installed("postgis", version)], "paths": paths }),
+        )
+    };
     let offered = |name: &str, requires: &[&str]| {
         json!({ "name": name, "version": "1", "superuser": true, "trusted": true,
                 "relocatable": true, "schema": null, "requires": requires })
@@ -344,6 +356,20 @@ fn everything_else() {
                             "paths": [path("Mixed", "1", true), path("mixed", "1", true)] }),
                 ),
             ),
+            ("what goes with it is kept with it", family("2.5.5", json!({ "*": "latest" }))),
+            (
+                "what goes with an entry",
+                family("3.3.1", json!({ "*": "latest", "postgis": "any" })),
+            ),
+            (
+                "what goes with an entry that is updated",
+                family("3.3.1", json!({ "*": "latest", "postgis": "3.3.9" })),
+            ),
+            (
+                "what cannot follow an entry",
+                family("3.3.1", json!({ "*": "latest", "postgis": "3.3.10" })),
+            ),
+            ("a whole family", family("3.3.1", json!({ "*": "latest" }))),
             (
                 "the new version requires another extension",
                 planned(

@@ -140,7 +140,9 @@ fn what_an_extension_requires_and_what_goes_with_it() {
          CREATE EXTENSION earthdistance",
     );
     let cube = env.default_version("cube");
-    let response = env.create(&json!({ "*": "latest", "clan_cousin": "any" })).succeeded();
+    let response = env.create(&json!({ "*": "latest", "clan": "1.0", "cube": "any" })).succeeded();
+    assert_eq!(response.data("Changes"), "kept clan_child 1.0 (it goes with clan 1.0)");
+    let response = env.create(&json!({ "*": "latest" })).succeeded();
     assert_eq!(
         response.data("Changes"),
         format!(
