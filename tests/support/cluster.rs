@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::database::{Server, server};
@@ -74,6 +74,11 @@ impl Cluster {
             return None;
         }
         Some(Self::start(settings))
+    }
+
+    /// The folder of its data.
+    pub fn data(&self) -> PathBuf {
+        Path::new(&self.server.ca).with_file_name("data")
     }
 
     /// What the server has logged since it started.

@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use crate::support::cluster::Cluster;
-use crate::support::database::{Database, quoted, server};
+use crate::support::database::{Database, Server, quoted, server};
 use crate::support::databases::LOCK;
 use crate::support::secrets::Fault;
-use crate::support::test_environment::{SECRET, TestEnvironment};
+use crate::support::test_environment::{LOGICAL_ID, SECRET, TestEnvironment};
 use crate::support::unreachable_address::UnreachableAddress;
 use serde_json::{Value, json};
 
@@ -231,6 +231,40 @@ fn a_reader_is_read() {
     assert_eq!(statements(&whole)[0]["To"], "1.7", "{whole:#}");
     env.database.set("default_transaction_read_only", "on");
     assert_eq!(env.inspect(&map), whole);
+}
+
+#[test]
+fn a_standby_is_read() {
+    let mut cluster = Cluster::start(&["wal_level=replica"]);
+    let env = TestEnvironment::new();
+    let connect_to = |server: &Server| {
+        env.keep_secret(&server.password);
+        let secret = server.secret(server.port, "postgres").to_string();
+        env.secrets.put(SECRET, "AWSCURRENT", secret);
+    };
+    connect_to(cluster.server);
+    let ca = std::fs::read_to_string(&cluster.server.ca).expect("a certificate");
+    cluster.server.connect("postgres").query("CREATE EXTENSION unaccent");
+    let claimed = json!({ "PluginsMap": { "hstore": "1.4" }, "RemovalPolicy": "Drop",
+                          "SslRootCert": ca });
+    env.deliver_once(&env.event("Create", &claimed)).succeeded();
+    let map = json!({ "hstore": "1.7", "unaccent": "absent" });
+    let mut inspect = env.event("Inspect", &json!({ "PluginsMap": map, "SslRootCert": ca }));
+    // The claims of the stack are of the primary's address.
+    inspect["StackId"] = json!("another");
+    let primary = env.direct(&inspect).succeeded();
+    cluster.kill();
+    std::fs::write(cluster.data().join("standby.signal"), "").expect("a file");
+    cluster.restart();
+    connect_to(cluster.server);
+    let session = cluster.server.connect("postgres");
+    assert_eq!(session.value("SELECT pg_is_in_recovery()"), "t");
+    let standby = env.direct(&inspect).succeeded();
+    let database = &standby["Databases"][0];
+    assert_eq!(*database, primary["Databases"][0]);
+    assert_eq!(statements(&standby).len(), 2, "{database:#}");
+    let created_by = &database["Extensions"][0]["CreatedBy"];
+    assert_eq!(created_by["LogicalResourceId"], LOGICAL_ID, "{database:#}");
 }
 
 #[test]
