@@ -66,8 +66,10 @@ pub struct Wish {
     pub databases: BTreeSet<usize>,
     /// `RemovalPolicy`.
     pub policy: RemovalPolicy,
-    /// The keys of `PluginsMap`.
+    /// The keys of `PluginsMap` that list an extension.
     pub map: BTreeSet<&'static str>,
+    /// Those whose version is `absent`.
+    pub absent: BTreeSet<&'static str>,
 }
 
 /// The id of a Delete.
@@ -124,9 +126,15 @@ fn a_wish() -> impl Strategy<Value = Wish> {
     let place = prop_oneof![6 => Just(0), 1 => Just(1), 1 => Just(2)];
     let some = prop_oneof![3 => Just(vec![0]), 1 => Just(vec![1]), 2 => Just(vec![0, 1])];
     let map = prop::collection::btree_set(prop::sample::select(&NAMES[..]), 0..4);
-    (place, some, policy, map).prop_map(|(place, some, policy, map)| {
+    let one = prop::sample::select(&NAMES[..]);
+    let absent = prop_oneof![
+        3 => Just(BTreeSet::new()),
+        2 => prop::collection::btree_set(one, 1..3),
+    ];
+    (place, some, policy, map, absent).prop_map(|(place, some, policy, map, absent)| {
         let databases = if place == 2 { [2].into() } else { some.into_iter().collect() };
-        Wish { place, databases, policy, map }
+        let absent = absent.difference(&map).copied().collect();
+        Wish { place, databases, policy, map, absent }
     })
 }
 

@@ -50,8 +50,13 @@ pub enum Kind {
 impl Request {
     /// What it wants of which database.
     pub fn asked(&self) -> BTreeMap<usize, Asked> {
-        let nothing = || Asked { map: [].into(), listed: [].into(), before: self.before() };
-        let Wish { place, databases, policy, map } = &self.wish;
+        let nothing = || Asked {
+            map: [].into(),
+            absent: [].into(),
+            listed: [].into(),
+            before: self.before(),
+        };
+        let Wish { place, databases, policy, map, absent } = &self.wish;
         if self.kind == Kind::Delete {
             let touches = *policy != RemovalPolicy::Retain && self.id != Id::CreateFailed;
             let all = databases.iter().filter(|_| touches);
@@ -66,8 +71,12 @@ impl Request {
             let here = old.databases.iter().filter(|database| PLACES[*place].contains(database));
             asked.extend(here.map(|database| (*database, nothing())));
         }
-        let wanted =
-            || Asked { map: map.clone(), listed: self.wish.listed(), before: self.before() };
+        let wanted = || Asked {
+            map: map.clone(),
+            absent: absent.clone(),
+            listed: self.wish.listed(),
+            before: self.before(),
+        };
         asked.extend(databases.iter().map(|database| (*database, wanted())));
         asked
     }
@@ -93,6 +102,8 @@ pub struct Count {
     pub inherited: u64,
     /// Updates that came late.
     pub late: u64,
+    /// Extensions that went because they were wanted `absent`.
+    pub absent: u64,
 }
 
 impl Count {
@@ -105,6 +116,7 @@ impl Count {
             dropped: self.dropped + other.dropped,
             inherited: self.inherited + other.inherited,
             late: self.late + other.late,
+            absent: self.absent + other.absent,
         }
     }
 }
@@ -219,6 +231,11 @@ impl<'a, W: World> History<'a, W> {
         if let Some(oracle) = expected {
             self.refuse_losses(request, &oracle);
             self.count(&oracle);
+            for (database, asked) in request.asked() {
+                let held = &self.oracle[database].extensions;
+                let gone = asked.absent.iter().filter(|name| held.contains_key(*name));
+                self.count.absent += gone.map(|_| 1).sum::<u64>();
+            }
             self.oracle = oracle;
             self.count.succeeded += 1;
         } else {

@@ -162,10 +162,15 @@ impl Model {
             Whose::AnyOf(who) => ownership::Claimants::AnyOf(claimant(Key { who, place: 0 })),
         };
         let mut plans = Vec::new();
-        for (database, Asked { map, before, .. }) in request.asked() {
-            let any = DesiredExtension { version: DesiredVersion::Any, schema: None };
+        for (database, Asked { map, absent, before, .. }) in request.asked() {
+            let entry = |version: &DesiredVersion, name: &&'static str| {
+                let version = version.clone();
+                ((*name).to_owned(), DesiredExtension { version, schema: None })
+            };
+            let listed = map.iter().map(|name| entry(&DesiredVersion::Any, name));
+            let absent = absent.iter().map(|name| entry(&DesiredVersion::Absent, name));
             let wanted = Desired {
-                extensions: map.iter().map(|name| ((*name).to_owned(), any.clone())).collect(),
+                extensions: listed.chain(absent).collect(),
                 removal: request.wish.policy,
                 claimants: whose.clone(),
                 earlier: before.map(|names| names.into_iter().map(ToOwned::to_owned).collect()),

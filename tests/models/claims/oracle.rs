@@ -38,7 +38,9 @@ impl Whose {
 pub struct Asked {
     /// The keys of the map; none where the resource leaves.
     pub map: BTreeSet<&'static str>,
-    /// These, and all that they require.
+    /// What shall not be there.
+    pub absent: BTreeSet<&'static str>,
+    /// The map, and all that it requires.
     pub listed: BTreeSet<&'static str>,
     /// The keys of the map before; none where there is no telling, and all that is claimed counts.
     pub before: Option<BTreeSet<&'static str>>,
@@ -98,6 +100,13 @@ impl Held {
         gone
     }
 
+    /// Whether these can be dropped without anything that is not theirs.
+    fn may_restrict(&self, names: &BTreeSet<&'static str>) -> bool {
+        self.along(names) == *names
+            && names.iter().all(|name| !self.used.contains(name))
+            && !(names.contains("keeper") && self.rows)
+    }
+
     fn remove(&mut self, names: &BTreeSet<&'static str>) {
         self.extensions.retain(|name, _| !names.contains(name));
         self.used.retain(|name| !names.contains(name));
@@ -122,7 +131,21 @@ impl Held {
         for name in &asked.listed {
             after.create(name, key);
         }
+        let heir = |name: &str| {
+            self.lists.iter().find(|(key, it)| !whose.has(*key) && *it == name).map(|it| it.0)
+        };
+        let absent: BTreeSet<&'static str> =
+            self.extensions.keys().copied().filter(|name| asked.absent.contains(name)).collect();
+        let is_kept = |name: &&str| *name == "plpgsql" || heir(name).is_some();
+        if asked.absent.iter().any(|name| asked.listed.contains(name)) || absent.iter().any(is_kept)
+        {
+            return None;
+        }
         if policy == RemovalPolicy::Retain {
+            if !self.may_restrict(&absent) {
+                return None;
+            }
+            after.remove(&absent);
             // It neither owns nor protects anything from now on.
             after.lists.retain(|(key, _)| !whose.has(*key));
             for owner in after.extensions.values_mut() {
@@ -131,9 +154,6 @@ impl Held {
             return Some(after);
         }
         let mine = |name: &str| self.lists.iter().any(|(key, it)| whose.has(*key) && *it == name);
-        let heir = |name: &str| {
-            self.lists.iter().find(|(key, it)| !whose.has(*key) && *it == name).map(|it| it.0)
-        };
         let owned = |name: &str| {
             self.extensions.get(name).copied().flatten().is_some_and(|it| whose.has(it))
         };
@@ -151,7 +171,8 @@ impl Held {
         let leaves: BTreeSet<&'static str> = match &asked.before {
             None => unlisted,
             Some(before) => {
-                let before = required(before);
+                let mut before = required(before);
+                before.extend(&asked.absent);
                 let stays = unlisted.difference(&before).copied().collect();
                 let stays = required(&stays);
                 unlisted
@@ -161,23 +182,20 @@ impl Held {
             }
         };
         let leaving = |name: &str| leaves.contains(name);
-        let doomed: BTreeSet<_> = names()
-            .filter(|name| leaving(name) && owned(name) && heir(name).is_none())
-            .filter(|name| *name != "plpgsql")
-            .collect();
+        let leaves_for_good = |name: &&str| {
+            leaving(name) && owned(name) && heir(name).is_none() && *name != "plpgsql"
+        };
+        let doomed: BTreeSet<_> =
+            names().filter(|name| absent.contains(name) || leaves_for_good(name)).collect();
         if !asked.listed.is_empty() || self.lists.iter().any(|(key, _)| whose.has(*key)) {
             (after.stirred, after.restored) = (false, false);
         }
         let gone = self.along(&doomed);
-        let refused = match policy {
-            RemovalPolicy::DropCascade => gone
-                .difference(&doomed)
-                .any(|name| heir(name).is_some() || asked.listed.contains(name) || mine(name)),
-            _ => {
-                gone != doomed
-                    || doomed.iter().any(|name| self.used.contains(name))
-                    || (doomed.contains("keeper") && self.rows)
-            }
+        let refused = if policy == RemovalPolicy::DropCascade && absent.is_empty() {
+            let mut along = gone.difference(&doomed);
+            along.any(|name| heir(name).is_some() || asked.listed.contains(name) || mine(name))
+        } else {
+            !self.may_restrict(&doomed)
         };
         if refused {
             return None;

@@ -86,8 +86,9 @@ impl Real {
     fn properties(&self, wish: &Wish) -> Value {
         let names: Vec<&str> =
             wish.databases.iter().map(|at| self.databases[*at].name.as_str()).collect();
-        let map: serde_json::Map<String, Value> =
-            wish.map.iter().map(|name| ((*name).to_owned(), json!("any"))).collect();
+        let listed = wish.map.iter().map(|name| ((*name).to_owned(), json!("any")));
+        let absent = wish.absent.iter().map(|name| ((*name).to_owned(), json!("absent")));
+        let map: serde_json::Map<String, Value> = listed.chain(absent).collect();
         let policy = match wish.policy {
             RemovalPolicy::Retain => "Retain",
             RemovalPolicy::Drop => "Drop",
