@@ -109,14 +109,14 @@ impl Event {
             };
         let response_url = event.get("ResponseURL");
         let terraform = event.object("tf");
+        let request_type = RequestType::new(text("RequestType"));
         let (request_type, old_properties) = match terraform.text("action") {
-            Some(action) if response_url.is_none() => (
+            // An Inspect changes nothing, whoever sends it.
+            Some(action) if response_url.is_none() && request_type != RequestType::Inspect => (
                 RequestType::of_terraform(action),
                 properties(&terraform.object("prev_input"), "ResourceProperties"),
             ),
-            _ => {
-                (RequestType::new(text("RequestType")), properties(&event, "OldResourceProperties"))
-            }
+            _ => (request_type, properties(&event, "OldResourceProperties")),
         };
         Self {
             request_type,

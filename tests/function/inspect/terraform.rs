@@ -111,3 +111,16 @@ fn an_action_that_is_not_known_is_refused() {
     it.invoke("read", &input, &Value::Null).failed(&["RequestType", "`read`"]);
     assert_eq!(env.database.installed(), "");
 }
+
+#[test]
+fn an_inspect_stays_one() {
+    let env = TestEnvironment::new();
+    let mut event = Invocation::input(&json!({ "PluginsMap": { "hstore": "" } }));
+    event["RequestType"] = json!("Inspect");
+    for action in ["create", "update", "delete"] {
+        event["tf"] = json!({ "action": action, "prev_input": null });
+        let result = env.direct(&event).succeeded();
+        assert_eq!(result["Summary"]["Drift"], 1, "{result:#}");
+    }
+    assert_eq!(env.database.installed(), "");
+}
