@@ -107,6 +107,28 @@ fn what_differs_for_a_person_and_for_a_pipeline() {
 }
 
 #[test]
+fn without_a_host_the_secret_of_the_event_tells() {
+    let env = TestEnvironment::new();
+    let event = env.event("Update", &json!({ "PluginsMap": { "hstore": "" } }));
+    let path = Path::new(&server().ca).with_file_name(format!("secret-{}", env.database.name));
+    std::fs::write(&path, event.to_string()).expect("a file");
+    let function = Path::new(env!("CARGO_BIN_EXE_cfn-postgres-extensions"));
+    let output = Command::new(function.with_file_name("examples/inspect"))
+        .arg(path)
+        .env_remove("PGHOST")
+        .env("PGSSLROOTCERT", &server().ca)
+        .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", env.secrets.url())
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "example")
+        .output()
+        .expect("the program");
+    let printed = text(&output, 1);
+    assert!(printed.contains(&format!("\ndatabase {}\n", env.database.name)), "{printed}");
+    assert!(printed.contains("missing"), "{printed}");
+}
+
+#[test]
 fn what_cannot_be_read_is_said() {
     let env = TestEnvironment::new();
     let wrong = env.event("Update", &json!({ "PluginMap": {} }));

@@ -303,6 +303,35 @@ fn what_may_pass_has_another_error_type_than_what_will_not() {
 }
 
 #[test]
+fn a_direct_result_says_which_server_and_whether_to_try_again() {
+    let env = TestEnvironment::new().with_seconds(20);
+    let at = json!({ "Host": server().host, "Port": server().port, "DBInstanceIdentifier": "app" });
+    let send = |kind: &str, properties: Value| env.direct(&env.event(kind, &properties));
+    let response = |error: &Value| -> Value {
+        serde_json::from_str(error["errorMessage"].as_str().expect("a message")).expect("JSON")
+    };
+    let created = send("Create", json!({ "PluginsMap": { "hstore": "1.7" } })).succeeded();
+    assert_eq!(created["Server"], at, "{created:#}");
+    assert!(created["Plan"].is_null(), "without `DryRun`: {created:#}");
+    let session = server().connect(&env.database.name);
+    session.query(LOCK);
+    let locked = json!({ "PluginsMap": { "citext": "" }, "ServiceTimeout": "2" });
+    let locked = send("Create", locked);
+    locked.failed("FailedTransiently", &["lock"]);
+    assert_eq!(response(locked.outcome.as_ref().expect_err("an error"))["Server"], at);
+    session.query("SELECT pg_advisory_unlock_all()");
+    send("Create", json!({ "PluginsMap": { "citext": "9.9" } })).failed("Failed", &["9.9"]);
+    // What the server refuses in the transaction stays refused.
+    env.run_after_create("citext", "RAISE 'not here'");
+    send("Create", json!({ "PluginsMap": { "citext": "" } })).failed("Failed", &["not here"]);
+    // Of several databases one is wrong for good: trying again does not help.
+    let several = json!({ "Databases": [env.database.name, "nowhere"], "PluginsMap": {} });
+    send("Create", several).failed("Failed", &["nowhere"]);
+    let deleted = send("Delete", json!({ "RemovalPolicy": "Drop" })).succeeded();
+    assert_eq!(deleted["Server"], at, "{deleted:#}");
+}
+
+#[test]
 fn many_databases_in_one_request() {
     let cluster = Cluster::start(&[]);
     let env = TestEnvironment::with(Database::at(cluster.server, "app"), &[]).with_seconds(300);
