@@ -68,7 +68,7 @@ fn a_map_of_any_size_is_answered_in_time() {
         "`extension_0`: this server",
         "offers no such extension; the same for `extension_1`, `extension_10`",
     ]);
-    env.create(&keys(50_000, "*")).failed(&["the first 100 problems", "says too little"]);
+    env.create(&keys(50_000, "*")).failed(&["the first 100 problems", "ambiguous"]);
     let mut properties = keys(50_000, "x");
     properties["PluginsMap"] = json!({ "hstore": keys(50_000, "1.7") });
     env.create_with(&properties).failed(&["the first 100 problems", "unknown property"]);
