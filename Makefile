@@ -15,7 +15,7 @@ ARM64 := .aws-sam/arm64
 # Debian's emulator, and its C library for arm64.
 EMULATOR := $(if $(filter arm64,$(ARCHITECTURE)),,qemu-aarch64-static -L /usr/aarch64-linux-gnu)
 # Many tests wait for a deadline: more run at once than there are processors.
-JOBS := $(shell expr 2 \* $$(nproc))
+JOBS := $(shell expr 3 \* $$(nproc))
 TEST := $(if $(shell command -v cargo-nextest),cargo nextest run --test-threads $(JOBS),RUST_TEST_THREADS=$(JOBS) cargo test)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
@@ -23,7 +23,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo test test-deployment test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo test test-deployment test-terraform test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +39,11 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 
 test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
-	$(DEMO)/pytest tests/deployment
+	$(DEMO)/pytest tests/deployment --ignore tests/deployment/test_terraform.py
+
+test-terraform: .venv ## an invocation by the real Terraform, where it is on the machine
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
+	$(DEMO)/pytest tests/deployment/test_terraform.py
 
 test-versions: ## the tests on the oldest and the newest PostgreSQL
 	cargo build $(FEATURES) --examples
