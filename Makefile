@@ -41,7 +41,7 @@ test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment --ignore tests/deployment/test_terraform.py
 
-test-terraform: .venv ## an invocation by the real Terraform, where it is on the machine
+test-terraform: .venv ## an invocation by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment/test_terraform.py
 
@@ -61,7 +61,7 @@ test-arm64: ## the bootstrap for arm64, emulated
 	    cargo test $(FEATURES) --test function several_databases_and_one_that_is_left | \
 	    awk '{ print } / 1 passed/ { ran = 1 } END { exit !ran }'
 
-test-page: .venv-page ## fleet/report.html in headless Chromium (RECORD=1 records its policy's hashes and its screenshot)
+test-page: .venv-page ## fleet/report.html in headless Chromium (RECORD=1)
 	$(if $(RECORD),.venv-page/bin/python tests/page/page.py)
 	.venv-page/bin/pytest tests/page
 
