@@ -159,27 +159,67 @@ def large(databases=300, extensions=60):
 
 def status():
     """What the status workflow gives."""
-    common = {"Wave": "1-staging", "ServerVersion": "15.8", "UpdatedAt": "2026-11-20T02:14:09Z"}
+    staging = {"Wave": "1-staging", "ServerVersion": "15.8", "UpdatedAt": "2026-11-20T02:14:09Z"}
     return {
-        "Run": "nightly-2026-11-20",
+        "Run": "upgrade-2026-11-20",
         "Mode": "Apply",
         "Status": "FAILED",
         "Step": "Wave 1-staging",
-        "Counts": {"CHANGED": 1, "FAILED": 1},
+        "Counts": {
+            "PENDING": 0,
+            "IN_SYNC": 1,
+            "DRIFTED": 1,
+            "CHANGED": 1,
+            "BACKED_UP": 0,
+            "FAILED": 1,
+            "SKIPPED": 0,
+        },
+        "StartedAt": "2026-11-20T02:12:51Z",
+        "UpdatedAt": "2026-11-20T02:14:10Z",
         "Databases": [
             {
-                **common,
+                **staging,
                 "Database": "orders",
                 "Status": "CHANGED",
                 "Action": "update",
                 "Changes": "updated hstore 1.4 to 1.8",
+                "Before": "hstore 1.4, plpgsql 1.0",
+                "After": "hstore 1.8, plpgsql 1.0",
+                "Snapshot": "extensions-upgrade-2026-11-20-orders",
             },
+            {**staging, "Database": "search", "Status": "IN_SYNC", "Changes": "none"},
             {
-                **common,
+                **staging,
                 "Database": "stores",
                 "Status": "FAILED",
+                "Action": "update",
                 "Reason": "nothing was changed: no update path",
+                "RestoreTo": "2026-11-20T02:13:40Z",
             },
-            {"Database": "routing", "Wave": "2-production", "Status": "PENDING"},
+            {
+                "Database": "routing",
+                "Wave": "2-production",
+                "Status": "DRIFTED",
+                "Action": "create",
+                "UpdatedAt": "2026-11-20T02:13:02Z",
+            },
         ],
     }
+
+
+def long_run(databases, page):
+    """The results of a run with this many databases, so many in each."""
+    common = {"Run": "long", "Mode": "Audit", "Status": "SUCCEEDED", "Step": "Done"}
+    return [
+        {
+            **common,
+            "Counts": {"IN_SYNC": databases},
+            "UpdatedAt": "2026-11-20T03:00:00Z",
+            "Databases": [
+                {"Database": f"database-{number}", "Wave": "1", "Status": "IN_SYNC"}
+                for number in range(start, min(start + page, databases))
+            ],
+            **({"Next": f"database/1/{start}"} if start + page < databases else {}),
+        }
+        for start in range(0, databases, page)
+    ]

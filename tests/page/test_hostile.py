@@ -21,11 +21,11 @@ def everywhere(value, text, keep=("State", "Status", "Mode")):
     return text + value if isinstance(value, str) else value
 
 
-# Opens the details of every cell; returns the tags of what they are made of.
+# Opens the details of every cell and run; returns the tags of what they are made of.
 OPEN_EVERYTHING = """() => {
   const tags = new Set();
   const details = document.querySelector('#details');
-  for (const cell of document.querySelectorAll('#matrix th, #matrix td')) {
+  for (const cell of document.querySelectorAll('#matrix th, #matrix td, .run button')) {
     cell.click();
     for (const element of details.querySelectorAll('*')) tags.add(element.localName);
     details.close();
@@ -45,6 +45,8 @@ def test_html_and_script_are_shown_and_do_not_run(page, keep):
     assert HTML + "hstore" in page.locator("#matrix thead").text_content()
     assert HTML + "permission denied" in page.locator("#matrix").text_content()
     assert "<img" in page.locator("#notes").inner_text()
+    assert HTML + "nothing was changed" in page.locator("#runs tbody").inner_text()
+    assert HTML + "upgrade-2026" in page.locator("#runs h2").inner_text()
     page.get_by_role("rowheader", name="suppliers").click()
     assert HTML + "DROP EXTENSION" in page.locator("#details").inner_text()
     page.keyboard.press("Escape")
@@ -65,15 +67,20 @@ def test_names_of_object_properties_are_names(page):
         {"Run": "__proto__", "Databases": [{"Database": name, "Status": name} for name in names]},
     )
     assert page.locator("#matrix td").all_inner_texts() == ["≠ 1.0"] * 4
-    assert page.locator("#runs tbody th").all_inner_texts() == names
+    assert page.locator("#runs tbody th").all_inner_texts() == sorted(names)
 
 
 def test_characters_that_reorder_text_are_escaped(page):
     hidden = "a\u202eb\u2066c\u200bd\x00e"
-    load(page, results.inspect("s", results.database(hidden, [results.extension(hidden, "1")])))
+    run = {"Run": hidden, "Databases": [{"Database": hidden, "Status": "FAILED", "Reason": hidden}]}
+    load(
+        page, results.inspect("s", results.database(hidden, [results.extension(hidden, "1")])), run
+    )
     shown = "a\\u202eb\\u2066c\\u200bd\\u0000e"
     assert shown in page.locator("#matrix tbody th").inner_text()
     assert page.locator("#matrix thead th").last.inner_text() == shown
+    assert page.locator("#runs h2").inner_text() == "Run " + shown
+    assert page.locator("#runs tbody tr").inner_text().count(shown) == 2
 
 
 def test_long_names_and_messages_do_not_stretch_the_page(page):
@@ -83,10 +90,12 @@ def test_long_names_and_messages_do_not_stretch_the_page(page):
         page,
         results.inspect(long, results.database(long, [results.extension(long, long)])),
         results.inspect("s", {"Database": "d", "Error": long}),
+        {"Run": long, "Databases": [{"Database": long, "Status": long, "Reason": long}]},
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 800
     assert page.locator("#matrix thead").bounding_box()["height"] < 250
     assert page.locator("#matrix td").last.bounding_box()["height"] < 100
+    assert page.locator("#runs tbody tr").bounding_box()["height"] < 150
 
 
 def test_the_policy_lets_the_page_itself_run_and_nothing_else(browser):

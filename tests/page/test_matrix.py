@@ -257,21 +257,6 @@ def test_what_is_left_out_and_what_cannot_be_read_is_said(page):
     ]
 
 
-def test_the_status_workflow_is_a_table(page):
-    load(page, results.status())
-    assert not page.locator("#matrix").is_visible()
-    table = page.locator("#runs tr")
-    assert [row.locator("th, td").all_inner_texts() for row in table.all()] == [
-        "Database Wave Status Action Changes Reason ServerVersion UpdatedAt".split(),
-        "orders|1-staging|✓CHANGED|update|updated hstore 1.4 to 1.8||15.8|2026-11-20T02:14:09Z".split("|"),
-        "stores|1-staging|✕FAILED|||nothing was changed: no update path|15.8|2026-11-20T02:14:09Z".split("|"),
-        "routing|2-production|PENDING|||||".split("|"),
-    ]  # fmt: skip
-    assert "Apply, FAILED, Wave 1-staging, 1 CHANGED, 1 FAILED" in page.locator("#runs").inner_text()
-    page.get_by_label("failed").check()
-    assert page.locator("#runs tbody th").all_inner_texts() == ["stores"]
-
-
 def test_report_json_beside_the_page_is_shown_at_once(browser, tmp_path):
     shutil.copy(PAGE, tmp_path)
     (tmp_path / "report.json").write_text(json.dumps(results.sample()))
