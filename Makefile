@@ -77,7 +77,7 @@ soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
 archive: ## every extension of this machine, beside plain SQL
 	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function install::plain_sql:: -- --nocapture
 
-lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
+lint: .venv-tools tests/fleet/node_modules ## formatting, clippy, rustdoc, dependencies, templates
 	cargo fmt --check
 	cargo clippy $(FEATURES) --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc $(FEATURES) --no-deps
@@ -87,6 +87,7 @@ lint: .venv-tools ## formatting, clippy, rustdoc, dependencies, templates
 	    else echo 'skipped: the advisory database cannot be reached' >&2; fi
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
 	$(TOOLS)/cfn-lint $(TEMPLATES)
+	$(TOOLS)/python tools/state_machines.py $(TEMPLATES)
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
@@ -110,7 +111,7 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade tests/fleet/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
 .PHONY: .venv .venv-tools .venv-bench .venv-page .venv-upgrade
@@ -124,3 +125,7 @@ clean: ## remove everything that was built
 	python3 tools/prerequisites.py .venv-page tests/page/requirements.txt
 .venv-upgrade:
 	python3 tools/prerequisites.py .venv-upgrade tools/upgrade.txt
+
+tests/fleet/node_modules: tests/fleet/package-lock.json
+	npm ci --prefix tests/fleet --no-audit --no-fund --silent
+	touch $@

@@ -1,0 +1,79 @@
+"""What `make lint` says of state machines: tools/state_machines.py, on definitions with a mistake."""
+
+import pytest
+import state_machines
+
+TEMPLATE = """
+Resources:
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: machine.asl.yaml
+      DefinitionSubstitutions:
+        TableName: !Ref Table
+"""
+DEFINITION = """
+StartAt: Read
+States:
+  Read:
+    Type: Task
+    QueryLanguage: JSONata
+    Resource: arn:aws:states:::aws-sdk:dynamodb:query
+    Arguments:
+      TableName: ${TableName}
+    Assign:
+      stopped: >-
+        {% $states.result.Count
+           > 0 %}
+    Output: '{% {"Items": $states.result.Items} %}'
+    Next: Each
+  Each:
+    Type: Map
+    ItemsPath: $.Items
+    ToleratedFailurePercentage: 100
+    ItemProcessor:
+      ProcessorConfig:
+        Mode: DISTRIBUTED
+        ExecutionType: STANDARD
+      StartAt: Change
+      States:
+        Change:
+          Type: Pass
+          QueryLanguage: JSONata
+          Output: '{% ($name := $states.input.Name; $name) %}'
+          End: true
+    End: true
+"""
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """The problems of TEMPLATE with DEFINITION, in which a text is replaced by another."""
+
+    def problems(old="", new=""):
+        assert old in DEFINITION
+        (tmp_path / "template.yaml").write_text(TEMPLATE)
+        (tmp_path / "machine.asl.yaml").write_text(DEFINITION.replace(old, new, 1))
+        return list(state_machines.problems(str(tmp_path / "template.yaml")))
+
+    return problems
+
+
+def test_a_definition_without_a_mistake_has_no_problems(problems):
+    assert problems() == []
+
+
+@pytest.mark.parametrize("old, new, expected", [
+    pytest.param("Next: Each", "Next: Eech", "Eech", id="a state that is not there"),
+    pytest.param("Type: Map", "Type: Mop", "Each", id="a type that is none"),
+    pytest.param("Arguments:", "Parameters:", "Read", id="a field of the other query language"),
+    pytest.param("> 0 %}", "> 0) %}", "Read", id="an expression that cannot be parsed"),
+    pytest.param("ItemsPath: $.Items", "ItemsPath: $.Items[", "ItemsPath", id="a path"),
+    pytest.param("${TableName}", "${Table}", "`${Table}` is not in", id="an unknown substitution"),
+    pytest.param("${TableName}", "name", "`TableName` is not used", id="an unused substitution"),
+    pytest.param("$name)", "$stopped)", "does not see the variable `$stopped`", id="a variable"),
+])  # fmt: skip
+def test_a_mistake_is_a_problem(problems, old, new, expected):
+    found = problems(old, new)
+    assert found
+    assert expected in "\n".join(found)

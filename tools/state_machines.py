@@ -1,0 +1,167 @@
+"""Checks the state machines of templates: `state_machines.py TEMPLATE...`, part of `make lint`.
+
+A definition is checked as it is deployed: its substitutions filled in. npm's asl-validator knows
+the language; what it does not know is checked here."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import yaml
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VALIDATOR = os.path.join(ROOT, "tests", "fleet", "node_modules", ".bin", "asl-validator")
+TYPES = ("AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine")
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+# The functions of JSONata 2.0.6, and those that Step Functions adds.
+FUNCTIONS = set(
+    "abs append assert average base64decode base64encode boolean ceil clone contains count "
+    "decodeUrl decodeUrlComponent distinct each encodeUrl encodeUrlComponent error eval exists "
+    "filter floor formatBase formatInteger formatNumber fromMillis join keys length lookup "
+    "lowercase map match max merge millis min not now number pad parseInteger power random "
+    "reduce replace reverse round shuffle sift single sort split spread sqrt string substring "
+    "substringAfter substringBefore sum toMillis trim type uppercase zip "
+    "hash parse partition range uuid".split()
+)
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Ref X` is `{"!Ref": "X"}`."""
+
+
+def _short_form(loader, suffix, node):
+    kinds = {
+        yaml.ScalarNode: loader.construct_scalar,
+        yaml.SequenceNode: lambda one: loader.construct_sequence(one, deep=True),
+        yaml.MappingNode: lambda one: loader.construct_mapping(one, deep=True),
+    }
+    return {f"!{suffix}": kinds[type(node)](node)}
+
+
+Loader.add_multi_constructor("!", _short_form)
+
+
+def read(path):
+    with open(path) as source:
+        return yaml.load(source, Loader)
+
+
+def state_machines(template):
+    """Of a template: (logical id, definition with its substitutions, problems) of each."""
+    for name, resource in read(template)["Resources"].items():
+        if resource["Type"] not in TYPES:
+            continue
+        properties = resource["Properties"]
+        definition = properties.get("Definition")
+        if definition is None:
+            path = os.path.join(os.path.dirname(template), properties["DefinitionUri"])
+            definition = read(path)
+        given = properties.get("DefinitionSubstitutions", {})
+        used = set(PLACEHOLDER.findall(json.dumps(definition)))
+        problems = [f"`${{{one}}}` is not in DefinitionSubstitutions" for one in used - set(given)]
+        problems += [f"the substitution `{one}` is not used" for one in set(given) - used]
+        yield name, _substituted(definition, given), problems
+
+
+def _substituted(value, given):
+    """As deployed: each substitution has a value, an ARN where its name says so."""
+    if isinstance(value, dict):
+        return {key: _substituted(one, given) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_substituted(one, given) for one in value]
+    if not isinstance(value, str):
+        return value
+    return PLACEHOLDER.sub(lambda found: _sample(found[1], given.get(found[1])), value)
+
+
+def _sample(name, value):
+    if isinstance(value, str):
+        return value
+    return f"arn:aws:service:region:000000000000:{name}" if name.endswith("Arn") else name
+
+
+def folded(value):
+    """The same, with each JSONata expression on one line: asl-validator takes no other."""
+    if isinstance(value, dict):
+        return {key: folded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [folded(one) for one in value]
+    if isinstance(value, str) and value.lstrip().startswith("{%"):
+        return re.sub(r"\s+", " ", value).strip()
+    return value
+
+
+def unseen_variables(definition):
+    """Variables that a child of a Distributed Map uses and that it does not assign: an execution of
+    its own sees none of the variables outside."""
+    for state in _states(definition):
+        processor = state.get("ItemProcessor", {})
+        if processor.get("ProcessorConfig", {}).get("Mode") != "DISTRIBUTED":
+            continue
+        assigned = {name for one in _states(processor) for name in _assigned(one)}
+        for expression in _expressions(processor):
+            local = set(re.findall(r"\$(\w+)\s*:=", expression))
+            for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", expression):
+                local.update(re.findall(r"\$(\w+)", parameters))
+            text = re.sub(r'"[^"]*"|\'[^\']*\'|/\*.*?\*/', "", expression, flags=re.S)
+            used = set(re.findall(r"\$([A-Za-z_]\w*)", text))
+            for name in sorted(used - assigned - local - FUNCTIONS - {"states"}):
+                yield f"a child of a Distributed Map does not see the variable `${name}`"
+
+
+def _states(definition):
+    """Every state, those of branches and of item processors included."""
+    for state in definition.get("States", {}).values():
+        yield state
+        for inner in (state.get("ItemProcessor"), *state.get("Branches", ())):
+            if inner:
+                yield from _states(inner)
+
+
+def _assigned(state):
+    for one in (state, *state.get("Catch", ()), *state.get("Choices", ())):
+        yield from (name.removesuffix(".$") for name in one.get("Assign", {}))
+
+
+def _expressions(value):
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _expressions(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _expressions(one)
+    elif isinstance(value, str) and value.lstrip().startswith("{%"):
+        yield value
+
+
+def validator_errors(definition):
+    """What asl-validator says against a definition; empty where it is valid."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "definition.json")
+        with open(path, "w") as out:
+            json.dump(folded(definition), out)
+        done = subprocess.run(
+            ["node", VALIDATOR, "--json-path", path],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    return done.stdout.strip() if done.returncode else ""
+
+
+def problems(template):
+    """All that is wrong with the state machines of a template, one sentence each."""
+    for name, definition, found in state_machines(template):
+        found += unseen_variables(definition)
+        if text := validator_errors(definition):
+            found.append(text)
+        yield from (f"{template}: {name}: {one}" for one in found)
+
+
+if __name__ == "__main__":
+    found = [problem for template in sys.argv[1:] for problem in problems(template)]
+    if found:
+        sys.exit("\n".join(found))
