@@ -74,12 +74,14 @@ class Deployment:
         with open(self.server.ca) as source:
             return source.read()
 
-    def deploy(self, databases, name=STACK):
-        """Deploy template.yaml with the built function, which may read the databases' secrets."""
+    def deploy(self, databases, name=STACK, **parameters):
+        """Deploy template.yaml with the built function, which may read the databases' secrets, and
+        with more parameters of the template."""
         parameters = {
             "SecretArns": ",".join(self.secret_arn(database) for database in databases),
             "IamDbUserArns": IAM_USER_ARN,
             "Architecture": {"aarch64": "arm64"}.get(platform.machine(), "x86_64"),
+            **parameters,
         }
         outcome = self.stacks.deploy(name, self.packaged_template, parameters)
         if outcome.status == "CREATE_COMPLETE" and name == STACK:

@@ -144,8 +144,10 @@ class LocalAws:
 
     def simulate(self, role, action, resource):
         """Whether IAM would allow a role an action: `allowed`, `implicitDeny`, ..."""
+        # The local AWS looks a role up by what follows `role/`, a path included, and finds none.
+        arn = f"{role.split('/', 1)[0]}/{role.rsplit('/', 1)[1]}"
         return self.client("iam").simulate_principal_policy(
-            PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource]
+            PolicySourceArn=arn, ActionNames=[action], ResourceArns=[resource]
         )["EvaluationResults"][0]["EvalDecision"]
 
     def function_process(self, name):

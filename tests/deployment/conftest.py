@@ -9,7 +9,7 @@ import pytest
 from deployment import USER_DATABASES, Deployment
 
 # Each module has databases of its own.
-DATABASES = (*USER_DATABASES, "permissions", "pipeline", "responder", "terraform")
+DATABASES = (*USER_DATABASES, "organisation", "permissions", "pipeline", "responder", "terraform")
 
 
 @pytest.fixture(scope="session")

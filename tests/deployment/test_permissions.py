@@ -19,6 +19,13 @@ def test_the_role_has_these_policies_and_no_others(aws, role):
     assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
 
 
+def test_the_role_of_the_failure_destination_may_write_its_log_and_no_more(aws, deployment):
+    role = deployment.configuration(f"{deployment.function}-responder")["Role"]
+    iam, name = aws.client("iam"), role.rsplit("/", 1)[1]
+    assert iam.list_role_policies(RoleName=name)["PolicyNames"] == ["log"]
+    assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+
+
 CONNECT, READ, NO = "rds-db:connect", "secretsmanager:GetSecretValue", "implicitDeny"
 
 
@@ -30,6 +37,7 @@ CONNECT, READ, NO = "rds-db:connect", "secretsmanager:GetSecretValue", "implicit
     pytest.param(READ, "secret", ("permissions", "x"), NO, id="read another secret"),
     pytest.param("secretsmanager:PutSecretValue", "secret", None, NO, id="write a secret"),
     pytest.param("sts:AssumeRole", "role", None, NO, id="assume a role"),
+    pytest.param("xray:PutTraceSegments", "role", None, NO, id="send traces"),
 ])  # fmt: skip
 def test_the_role_allows(aws, deployment, role, action, resource, change, decision):
     secret = deployment.secret_arn("permissions")
