@@ -36,9 +36,11 @@ class Failure(Exception):
 class LocalAws:
     """A running local AWS; `client(service)` speaks to it."""
 
-    def __init__(self, endpoint, folder=None):
+    def __init__(self, endpoint, folder=None, program=("-m", "ministack"), settings=None):
         self.endpoint = endpoint
         self.folder = folder
+        self.program = program  # arguments of Python
+        self.settings = settings or {}  # more environment variables
         self.process = None
         self._cleanup = None
         # The user's own AWS configuration does not count here.
@@ -64,7 +66,7 @@ class LocalAws:
         inherited = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
         with open(os.path.join(self.folder, "ministack.log"), "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
+                [sys.executable, *self.program],
                 cwd=self.folder,
                 env={
                     **{name: os.environ[name] for name in inherited if name in os.environ},
@@ -78,6 +80,7 @@ class LocalAws:
                     "MINISTACK_ACCOUNT_ID": ACCOUNT,
                     # Enforce policies: the function can do what its role allows, no more.
                     "AUTH": "true",
+                    **self.settings,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -182,10 +185,11 @@ class LocalAws:
 
 
 @contextlib.contextmanager
-def started():
-    """A local AWS that is stopped and removed afterwards, unless it was told to `keep()`."""
+def started(port=None, **options):
+    """A local AWS that is stopped and removed afterwards, unless it was told to `keep()`. `options`
+    are those of `LocalAws`."""
     folder = tempfile.mkdtemp(prefix="local-aws-")
-    aws = LocalAws(f"http://127.0.0.1:{free_port()}", folder)
+    aws = LocalAws(f"http://127.0.0.1:{port or free_port()}", folder, **options)
     try:
         aws.start()
         yield aws
