@@ -23,7 +23,7 @@ TEMPLATES := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo test test-deployment test-terraform test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,12 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment --ignore tests/deployment/test_terraform.py
+
+test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSONata result twice
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
+	rm -rf target/fleet
+	$(DEMO)/pytest tests/fleet
+	node tests/fleet/replay.mjs target/fleet/evaluations-*.jsonl
 
 test-terraform: .venv ## an invocation by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
