@@ -164,11 +164,11 @@ class Server:
             os.close(pid)
         self.process.wait()
 
-    def restart(self, until):
-        """Start the server again when it has ended, on another port."""
+    def restart(self, until=("ready",), port=None):
+        """Start the server again when it has ended, on this port, or on another than before."""
         self.process.wait()
         self._janitor.communicate(b"keep")
-        start(self, server_account(), until)
+        start(self, server_account(), until, port)
 
     def upgrade(self, binaries, packages):
         """Upgrade it by the pg_upgrade in `packages`, and start it with a newer server."""
@@ -385,12 +385,12 @@ def state_of(server):
     return None
 
 
-def start(server, account, until=("ready",)):
-    """Start the server, on another port if somebody was faster; returns when it is in one of these
-    states."""
+def start(server, account, until=("ready",), port=None):
+    """Start the server on a free port, on another one if somebody was faster, or on this one; returns
+    when it is in one of these states."""
     data = os.path.join(server.folder, "data")
     for _ in range(5):
-        server.port = free_port()
+        server.port = port or free_port()
         with open(server.log, "w") as log:
             server.process = subprocess.Popen(
                 [os.path.join(server.bin, "postgres"), "-D", data, "-p", str(server.port),

@@ -8,7 +8,8 @@ Run in place of `python -m ministack`. It replaces functions of ministack's Step
 - The error of an aws-sdk task is named as the AWS SDK for Java 2 names its exception, with the
   errors of botocore's service models: `Rds.InvalidDbInstanceStateException`.
 - With FLEET_ENDPOINT, every aws-sdk task and every `lambda:invoke` is a request to that address,
-  signed as the state machine's role. ministack would call its own code, and ask no policy.
+  signed as the state machine's role, or only those to FLEET_SERVICES (separated by commas).
+  ministack would call its own code, and ask no policy.
 
 In the folder FLEET_RECORD it writes JSON lines: `evaluations-<pid>.jsonl`, which replay.mjs
 reads, and `states-<pid>.jsonl`: of each state that was left its execution, sizes of input and
@@ -114,6 +115,7 @@ def prefix_sdk_error(original, service, code):
 
 
 ENDPOINT = os.environ.get("FLEET_ENDPOINT")
+SERVICES = list(filter(None, os.environ.get("FLEET_SERVICES", "").split(",")))
 POOL = urllib3.PoolManager(maxsize=64, retries=False, timeout=urllib3.Timeout(total=None))
 
 
@@ -145,9 +147,9 @@ if ENDPOINT:
     direct = app.call_service_handler_sync
 
     def call_service(handler, method, path, headers, body, query_params, timeout=None):
-        if CALLER.get(None) is None or query_params:
-            return direct(handler, method, path, headers, body, query_params, timeout)
         service = headers["host"].split(".")[0]
+        if CALLER.get(None) is None or SERVICES and service not in SERVICES:
+            return direct(handler, method, path, headers, body, query_params, timeout)
         sent = ("x-amz-target", "content-type")
         headers = {name: headers[name] for name in sent if name in headers}
         return send(service, method, path, headers, body)
@@ -249,7 +251,7 @@ if FOLDER:
             result = original(resource, arguments)
             return result
         finally:
-            machine, execution, state = CALLER.get()
+            _machine, execution, state = CALLER.get()
             line = {"execution": execution, "state": state, "resource": resource}
             states.write(json.dumps({**line, "arguments": size(arguments), "result": size(result)}))
 
@@ -284,12 +286,13 @@ if FOLDER:
 @replace("_execute_task")
 def execute_task(original, state, raw_input, execution, ctx):
     machine = ctx["StateMachine"]["Id"]
-    CALLER.set((machine, ctx["Execution"]["Id"], ctx["State"]["Name"]))
+    caller = CALLER.set((machine, ctx["Execution"]["Id"], ctx["State"]["Name"]))
     output = None
     try:
         output, following = original(state, raw_input, execution, ctx)
         return output, following
     finally:
+        CALLER.reset(caller)
         if FOLDER:
             record_state("Task", state, raw_input, output, ctx)
 

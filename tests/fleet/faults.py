@@ -231,15 +231,14 @@ class Services:
 
 
 @contextlib.contextmanager
-def local_aws_between(direct=False, **settings):
+def local_aws_between(**settings):
     """A local AWS run by emulator.py that records in RECORD, and the proxy before it, which its
-    state machines call; `direct`: they do not, for speed. `settings` are environment variables."""
+    state machines call. `settings` are environment variables."""
     os.makedirs(RECORD, exist_ok=True)
     port = local_aws.free_port()
     services = Services(f"http://127.0.0.1:{port}")
     settings["FLEET_RECORD"] = RECORD
-    if not direct:
-        settings["FLEET_ENDPOINT"] = services.endpoint
+    settings["FLEET_ENDPOINT"] = services.endpoint
     program = (os.path.join(HERE, "emulator.py"),)
     try:
         with local_aws.started(port, program=program, settings=settings) as aws:
