@@ -45,6 +45,11 @@ pub fn of_database(database: &str, message: &str) {
     line("INFO", Some(database), message, &Value::Null);
 }
 
+/// Logs what an Inspect found in one database; the members are for queries.
+pub fn inspected(database: &str, message: &str, members: &Value) {
+    line("INFO", Some(database), message, members);
+}
+
 /// Logs what went wrong in one database and was dealt with.
 pub fn warn_of_database(database: &str, message: &str) {
     line("WARN", Some(database), message, &Value::Null);

@@ -6,6 +6,7 @@ use crate::cloudformation::properties;
 use crate::cloudformation::response::MAX_BYTES_OF_RESULT;
 use crate::lambda::create_or_update::with_claimant;
 use crate::lambda::invocation::Invocation;
+use crate::log;
 use crate::postgres::connect_error::RetryLimits;
 use crate::reconcile::connector::Connector;
 use crate::reconcile::database::Reconciler;
@@ -80,7 +81,24 @@ pub async fn read(
     let desired = is_compared.then_some(&desired);
     let inspections = inspect_all(&reconciler, &connection.databases, desired).await;
     let inspections = inspections.map_err(|error| error.through_proxy(&target.host))?;
-    Ok(summarized(inspections, invocation.server().as_ref()))
+    let server = invocation.server();
+    log_databases(&inspections, server.as_ref());
+    Ok(summarized(inspections, server.as_ref()))
+}
+
+/// One line for each database. docs/metrics.md describes them.
+fn log_databases(inspections: &[Inspection], server: Option<&Value>) {
+    let name = |key: &str| server?.get(key)?.as_str().map(scrubbed);
+    let server = ["DBInstanceIdentifier", "DBClusterIdentifier", "Host"].into_iter().find_map(name);
+    for inspection in inspections {
+        let members = json!({
+            "server": server,
+            "drift": u8::from(inspection.drift == Some(true)),
+            "updatesAvailable": inspection.updates_available(),
+            "unread": u8::from(inspection.error.is_some()),
+        });
+        log::inspected(&inspection.database, &inspection.described(), &members);
+    }
 }
 
 fn summarized(mut inspections: Vec<Inspection>, server: Option<&Value>) -> Inspected {

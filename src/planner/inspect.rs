@@ -1,5 +1,7 @@
 //! What there is, and how it differs from the desired state.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::planner::catalog::{Catalog, Installed};
@@ -43,6 +45,30 @@ pub struct Inspected {
     pub state: Option<State>,
 }
 
+/// `hstore 1.4 (other version, wanted 1.7, 1.8 is available)`.
+impl fmt::Display for Inspected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut remarks = Vec::new();
+        if let Some(state) =
+            self.state.filter(|it| !matches!(it, State::AsWanted | State::NotListed))
+        {
+            remarks.push(state.to_string());
+            remarks.extend(self.wanted.iter().map(|wanted| format!("wanted {wanted}")));
+        }
+        if let Some(default) = self.default.as_ref().filter(|_| self.update_available) {
+            remarks.push(format!("{default} is available"));
+        }
+        formatter.write_str(&self.name)?;
+        if let Some(installed) = &self.installed {
+            write!(formatter, " {installed}")?;
+        }
+        if !remarks.is_empty() {
+            write!(formatter, " ({})", remarks.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
 /// The resource that created an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -71,6 +97,12 @@ pub enum State {
     /// The map does not name it.
     #[serde(rename = "not listed")]
     NotListed,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// A database beside the desired state.

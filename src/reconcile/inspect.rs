@@ -43,6 +43,17 @@ impl Inspection {
     pub fn updates_available(&self) -> usize {
         self.extensions.iter().flatten().filter(|it| it.update_available).count()
     }
+
+    /// One line for the log.
+    pub fn described(&self) -> String {
+        let extensions: Vec<String> =
+            self.extensions.iter().flatten().map(ToString::to_string).collect();
+        let problems = self.problems.iter().flatten().map(|it| format!("problem: {it}"));
+        let error = self.error.iter().map(|it| format!("not read: {it}"));
+        let parts = (!extensions.is_empty()).then(|| extensions.join(", "));
+        let parts: Vec<String> = error.chain(problems).chain(parts).collect();
+        format!("INSPECTED: {}", parts.join("; "))
+    }
 }
 
 /// Reads each database; `desired` is compared with it where a map is given.

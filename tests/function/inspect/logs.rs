@@ -153,3 +153,41 @@ fn lines_of_a_failure_say_it_too() {
     assert_eq!(errors.len(), 1, "a failure is logged once: {:#?}", failed.lines);
     assert_eq!(errors[0]["stackId"], event["StackId"]);
 }
+
+#[test]
+fn an_inspect_logs_what_each_database_has() {
+    let (env, others) = with_others(1);
+    let default = env.default_version("hstore");
+    env.database.query("CREATE EXTENSION hstore VERSION '1.4'");
+    let properties = json!({
+        "Databases": names(&env, &others),
+        "PluginsMap": { "hstore": "1.7", "citext": "any", "pgvector": "any" },
+    });
+    let of = |properties: &Value, database: &str| {
+        let lines = env.direct(&env.event("Inspect", properties)).lines;
+        let is_of = |line: &&Value| {
+            line["database"] == database
+                && line["message"].as_str().is_some_and(|it| it.starts_with("INSPECTED: "))
+        };
+        let mut found = lines.iter().filter(is_of);
+        let line = found.next().expect("a line").clone();
+        assert!(found.next().is_none(), "one for each database: {lines:#?}");
+        line
+    };
+    let line = of(&properties, &env.database.name);
+    let message = line["message"].as_str().expect("a text");
+    assert!(message.starts_with("INSPECTED: problem: `pgvector`: "), "{message}");
+    let hstore = format!("hstore 1.4 (other version, wanted 1.7, {default} is available)");
+    assert!(
+        message.ends_with(&format!("citext (missing, wanted any), {hstore}, plpgsql 1.0")),
+        "{message}"
+    );
+    assert_eq!([&line["drift"], &line["unread"], &line["updatesAvailable"]], [1, 0, 1]);
+    assert!(line["server"].is_string(), "{line:#}");
+    let line = of(&json!({ "Databases": names(&env, &others) }), &others[0].name);
+    assert_eq!(line["message"], "INSPECTED: plpgsql 1.0");
+    assert_eq!([&line["drift"], &line["unread"], &line["updatesAvailable"]], [0, 0, 0]);
+    let line = of(&json!({ "Databases": [env.database.name, "nowhere"] }), "nowhere");
+    assert!(line["message"].as_str().is_some_and(|it| it.contains("not read: ")), "{line:#}");
+    assert_eq!(line["unread"], 1);
+}
