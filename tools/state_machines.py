@@ -80,18 +80,20 @@ def _substituted(value, given):
 def _sample(name, value):
     if isinstance(value, str):
         return value
+    if name == "Partition":
+        return "aws"
     return f"arn:aws:service:region:000000000000:{name}" if name.endswith("Arn") else name
 
 
 def folded(value):
-    """The same, with each JSONata expression on one line: asl-validator takes no other."""
+    """The same for asl-validator, which takes an expression on one line and no empty string."""
     if isinstance(value, dict):
         return {key: folded(one) for key, one in value.items()}
     if isinstance(value, list):
         return [folded(one) for one in value]
     if isinstance(value, str) and value.lstrip().startswith("{%"):
         return re.sub(r"\s+", " ", value).strip()
-    return value
+    return "-" if value == "" else value
 
 
 def unseen_variables(definition):

@@ -10,6 +10,7 @@ Resources:
     Properties:
       DefinitionUri: machine.asl.yaml
       DefinitionSubstitutions:
+        Partition: !Ref AWS::Partition
         TableName: !Ref Table
 """
 DEFINITION = """
@@ -18,13 +19,14 @@ States:
   Read:
     Type: Task
     QueryLanguage: JSONata
-    Resource: arn:aws:states:::aws-sdk:dynamodb:query
+    Resource: arn:${Partition}:states:::aws-sdk:dynamodb:query
     Arguments:
       TableName: ${TableName}
     Assign:
       stopped: >-
         {% $states.result.Count
            > 0 %}
+      token: ''
     Output: '{% {"Items": $states.result.Items} %}'
     Next: Each
   Each:
