@@ -7,6 +7,8 @@ Run in place of `python -m ministack`. It replaces functions of ministack's Step
 - All of an `Assign` takes effect at once, and a branch's stays in the branch.
 - The error of an aws-sdk task is named as the AWS SDK for Java 2 names its exception, with the
   errors of botocore's service models: `Rds.InvalidDbInstanceStateException`.
+- An expression is parsed once, and has no time limit: AWS's is a second, but here many threads
+  share a processor with all else that runs on the machine.
 - With FLEET_ENDPOINT, every aws-sdk task and every `lambda:invoke` is a request to that address,
   signed as the state machine's role, or only those to FLEET_SERVICES (separated by commas).
   ministack would call its own code, and ask no policy.
@@ -17,6 +19,7 @@ output in bytes, and attempts; of each call of a service the sizes of its argume
 FLEET_RECORD_LIMIT bounds the evaluations that are recorded of one expression.
 """
 
+import collections
 import contextvars
 import copy
 import functools
@@ -28,6 +31,7 @@ import threading
 import urllib.parse
 
 import botocore.session
+import jsonata
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -49,6 +53,36 @@ def replace(name):
         return function
 
     return decorate
+
+
+# Expressions
+
+PARSED = collections.defaultdict(collections.deque)
+
+
+class Expression:
+    """A parsed expression that nobody else evaluates at the moment."""
+
+    def __init__(self, text):
+        self.pool = PARSED[text]
+        try:
+            self.parsed = self.pool.pop()
+        except IndexError:
+            self.parsed = jsonata.Jsonata(text)
+
+    def register_lambda(self, name, function):
+        self.parsed.register_lambda(name, function)
+
+    def evaluate(self, value, bindings):
+        # The interpreter of this thread, which parsing would have set.
+        jsonata.Jsonata.CURRENT.jsonata = self.parsed
+        try:
+            return self.parsed.evaluate(value, bindings)
+        finally:
+            self.pool.append(self.parsed)
+
+
+jsonata.Jsonata.jsonata = lambda text, timeout=None: Expression(text)
 
 
 # Scopes
