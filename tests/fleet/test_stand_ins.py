@@ -27,7 +27,8 @@ def local():
 
 @pytest.fixture(scope="module")
 def run(local):
-    """Runs states as a machine whose role may do the actions; returns the described execution."""
+    """Runs states as a machine whose role may do the actions, or has the statements; returns the
+    described execution."""
     aws, _ = local
     iam, states = aws.client("iam"), aws.client("stepfunctions")
 
@@ -37,8 +38,11 @@ def run(local):
         trust = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
         if allowed:
-            statement = [{"Effect": "Allow", "Action": list(allowed), "Resource": "*"}]
-            policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+            statements = [
+                {"Effect": "Allow", "Resource": "*", **(one if isinstance(one, dict) else {"Action": one})}
+                for one in allowed
+            ]
+            policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
             iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy)
         machine = states.create_state_machine(
             name=name, definition=json.dumps(definition), roleArn=role["Arn"]
@@ -75,6 +79,66 @@ def test_a_task_may_do_what_the_role_of_the_state_machine_allows(run):
     refused = run(machine(Get=dict(GET)))
     assert refused["status"] == "FAILED"
     assert "is not authorized to perform: dynamodb:GetItem" in refused["cause"]
+
+
+@pytest.fixture(scope="module")
+def snapshots(local):
+    """The client of RDS, an instance `app`, and a snapshot of it: `ours-1`, with the tag By=us."""
+    rds = local[0].client("rds")
+    rds.create_db_instance(
+        DBInstanceIdentifier="app",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="postgres",
+        ManageMasterUserPassword=True,
+    )
+    tags = [{"Key": "By", "Value": "us"}]
+    rds.create_db_snapshot(DBInstanceIdentifier="app", DBSnapshotIdentifier="ours-1", Tags=tags)
+    return rds
+
+
+OURS = "arn:aws:rds:*:*:snapshot:ours-*"
+CREATE = [
+    {"Action": "rds:CreateDBSnapshot", "Resource": [OURS, "arn:aws:rds:*:*:db:*"]},
+    {
+        "Action": "rds:AddTagsToResource",
+        "Resource": OURS,
+        "Condition": {"StringEquals": {"aws:RequestTag/By": "us"}},
+    },
+]
+
+
+@pytest.mark.parametrize("name, by, allowed, refused", [
+    pytest.param("ours-2", "us", CREATE, False, id="as the policy says"),
+    pytest.param("other", "us", CREATE, True, id="another name"),
+    pytest.param("ours-2", "me", CREATE, True, id="another tag"),
+    pytest.param("ours-2", "us", CREATE[:1], True, id="no right to tag"),
+])  # fmt: skip
+def test_to_create_a_snapshot_asks_for_its_name_and_tags(
+    run, snapshots, name, by, allowed, refused
+):
+    tags = [{"Key": "By", "Value": by}]
+    names = {"DbInstanceIdentifier": "app", "DbSnapshotIdentifier": name}
+    done = run(machine(Create=task("rds", "createDBSnapshot", **names, Tags=tags)), allowed)
+    assert ("is not authorized to perform" in done.get("cause", "")) == refused
+    assert len(snapshots.describe_db_snapshots()["DBSnapshots"]) == 2 - refused
+    if not refused:
+        snapshots.delete_db_snapshot(DBSnapshotIdentifier=name)
+
+
+@pytest.mark.parametrize("by, resource, refused", [
+    ("me", OURS, True),
+    ("us", "arn:aws:rds:*:*:snapshot:others-*", True),
+    ("us", OURS, False),
+])  # fmt: skip
+def test_to_delete_a_snapshot_asks_for_its_name_and_tags(run, snapshots, by, resource, refused):
+    condition = {"StringEquals": {"aws:ResourceTag/By": by}}
+    allowed = {"Action": "rds:DeleteDBSnapshot", "Resource": resource, "Condition": condition}
+    delete = task("rds", "deleteDBSnapshot", DbSnapshotIdentifier="ours-1")
+    done = run(machine(Delete=delete), [allowed])
+    assert ("is not authorized to perform" in done.get("cause", "")) == refused
+    assert len(snapshots.describe_db_snapshots()["DBSnapshots"]) == refused
 
 
 INSTANCES, SECRETS = "describeDBInstances", "listSecrets"
