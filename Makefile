@@ -19,7 +19,7 @@ JOBS := $(shell expr 3 \* $$(nproc))
 TEST := $(if $(shell command -v cargo-nextest),cargo nextest run --test-threads $(JOBS),RUST_TEST_THREADS=$(JOBS) cargo test)
 WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.json
 SERVERS := target/servers
-TEMPLATES := template.yaml examples/*.yaml
+TEMPLATES := template.yaml fleet/template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 

@@ -128,6 +128,7 @@ class LocalAws:
             config=Config(
                 s3={"addressing_style": "path"},
                 proxies={},
+                inject_host_prefix=False,  # of sync-states.<region>.amazonaws.com
                 read_timeout=LIMIT,
                 retries={"total_max_attempts": 1},  # a second attempt would be a second invocation
             ),
