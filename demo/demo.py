@@ -11,11 +11,9 @@ failure too. The exit code is 1 where something did not go as it says here.
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import re
-import shlex
 import signal
 import sys
 import time
@@ -30,44 +28,23 @@ import prerequisites  # noqa: E402
 try:
     import local_aws
     from deployment import STACK, USER_DATABASES, Deployment, UserStack
-    from rich.console import Console
     from rich.padding import Padding
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
+    from screen import Screen, console, environment, expect
 except ImportError as error:
     sys.exit(f"demo: {error.name} is missing in this Python: run `make demo`")
 
-READING_TIME = 4  # seconds, on a terminal
 
-console = Console(highlight=False)
-
-
-class Demo:
+class Demo(Screen):
     """What is shown, and what is expected of it."""
 
     def __init__(self, aws, server, **attached):
+        super().__init__("Waiting for CloudFormation")
         observers = {"on_event": self.show_event, "on_record": self.show_record}
         self.deployment = Deployment(aws, server, **attached, **observers)
         self.before = {}  # the extensions when they were last shown
-        self.status = console.status("Waiting for CloudFormation")
-
-    def explain(self, title, text, template="", edited=None):
-        """A step's title, what there is to see, the template or its edits, and time to read."""
-        self.status.stop()
-        console.print(f"\n[bold cyan]{title}\n")
-        console.print(text, soft_wrap=not console.is_terminal)
-        rows = template.splitlines()
-        if edited:
-            rows = list(difflib.unified_diff(rows, edited.splitlines(), n=2, lineterm=""))[3:]
-        for row in rows:
-            row = "..." if row.startswith("@@") else row.rstrip()
-            style = {"+": "green", "-": "red"}.get(row[:1], "")
-            console.print(Text(f"    {row}".rstrip(), style), soft_wrap=True)
-        console.print()
-        if console.is_terminal:
-            time.sleep(READING_TIME)
-        self.status.start()
 
     def show_event(self, event):
         """A stack event, as the CloudFormation console shows it."""
@@ -188,9 +165,8 @@ class Demo:
             "DEMO_LOG": self.deployment.stacks.log_group,
             "DEMO_PARAMETERS": json.dumps(self.stack.parameters),
         }
-        exports = [f"export {key}={shlex.quote(value)}\n" for key, value in variables.items()]
         for name, text in (
-            ("env", "unset AWS_PROFILE AWS_DEFAULT_PROFILE\n" + "".join(exports)),
+            ("env", environment(variables)),
             ("stack.yaml", self.stack.updated),
             ("stop", f"cd /\n{server.keep()}\n{aws.keep()}\n"),
         ):
@@ -200,19 +176,13 @@ class Demo:
             "It is left running",
             "In a shell that has read `env`, aws, sam and every SDK speak to the local AWS.",
         )
-        for what, command in (
+        self.commands([
             ("point a shell at it", f". {aws.folder}/env"),
             ("look into a database", "psql demo1 -c '\\dx'"),
             ("edit the user's stack", f"${{EDITOR:-vi}} {aws.folder}/stack.yaml"),
             ("deploy it", f"{sys.executable} {__file__} apply {aws.folder}/stack.yaml"),
             ("stop it and remove it all", f"sh {aws.folder}/stop"),
-        ):
-            console.print(Text.assemble(f"  {what:<28}", (command, "bold")), soft_wrap=True)
-
-
-def expect(found, wanted):
-    if found != wanted:
-        raise local_aws.Failure(f"expected {wanted!r}, found {found!r}")
+        ])  # fmt: skip
 
 
 def run(keep):
