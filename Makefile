@@ -23,7 +23,7 @@ TEMPLATES := template.yaml fleet/template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -83,7 +83,7 @@ soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
 archive: ## every extension of this machine, beside plain SQL
 	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function install::plain_sql:: -- --nocapture
 
-lint: .venv-tools tests/fleet/node_modules ## formatting, clippy, rustdoc, dependencies, templates
+lint: ## formatting, clippy, rustdoc, dependencies, lint-templates
 	cargo fmt --check
 	cargo clippy $(FEATURES) --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc $(FEATURES) --no-deps
@@ -91,9 +91,16 @@ lint: .venv-tools tests/fleet/node_modules ## formatting, clippy, rustdoc, depen
 	# The RustSec database is on GitHub, which not every machine reaches.
 	if timeout 60 cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; \
 	    else echo 'skipped: the advisory database cannot be reached' >&2; fi
+	$(MAKE) lint-templates
+
+lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/node_modules ## sam, cfn-lint, checkov, cfn-guard
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
-	$(TOOLS)/cfn-lint $(TEMPLATES)
+	$(TOOLS)/cfn-lint --append-rules lint/rules -- $(TEMPLATES) demo/*.yaml
 	$(TOOLS)/python tools/state_machines.py $(TEMPLATES)
+	.venv-checkov/bin/checkov --config-file lint/checkov.yaml --file $(TEMPLATES)
+	$(TOOLS)/python lint/guard.py $(TEMPLATES)
+	# Each of them finds the faults that are planted there, and our rules each mistake.
+	$(DEMO)/pytest tests/lint
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
@@ -117,14 +124,16 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade tests/fleet/node_modules
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov lint/node_modules tests/fleet/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools .venv-bench .venv-page .venv-upgrade
+.PHONY: .venv .venv-tools .venv-checkov .venv-bench .venv-page .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
+.venv-checkov:
+	python3 tools/prerequisites.py .venv-checkov lint/checkov.txt
 .venv-bench:
 	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt
 .venv-page:
@@ -132,6 +141,6 @@ clean: ## remove everything that was built
 .venv-upgrade:
 	python3 tools/prerequisites.py .venv-upgrade tools/upgrade.txt
 
-tests/fleet/node_modules: tests/fleet/package-lock.json
-	npm ci --prefix tests/fleet --no-audit --no-fund --silent
+%/node_modules: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --silent
 	touch $@
