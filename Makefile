@@ -97,6 +97,7 @@ lint: ## formatting, clippy, rustdoc, dependencies, lint-templates
 
 lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/node_modules ## sam, cfn-lint, checkov, cfn-guard
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
+	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint --template fleet/template.yaml
 	$(TOOLS)/cfn-lint --append-rules lint/rules -- $(TEMPLATES) demo/*.yaml
 	$(TOOLS)/python tools/state_machines.py $(TEMPLATES)
 	.venv-checkov/bin/checkov --config-file lint/checkov.yaml --file $(COMPLIANT)

@@ -43,6 +43,6 @@ def deployment(aws, server):
 def stack(deployment):
     """The stack of the fleet: no database is in it yet."""
     fleet = Fleet(deployment)
-    outcome = fleet.deploy()
+    outcome = fleet.deploy(Api="true")
     assert outcome.status == "CREATE_COMPLETE", outcome.reasons
     return fleet
