@@ -1,0 +1,131 @@
+"""Pipelines that start a run: examples/fleet-github-actions.yml and examples/fleet-pipeline.yaml."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from deployment import ROOT
+
+WAVES = {"1-dev": ["dev1"], "2-staging": ["staging1", "staging2"], "3-prod": ["prod1", "prod2"]}
+NAMES = [name for names in WAVES.values() for name in names]
+
+
+@pytest.fixture(scope="module")
+def fleet(stack):
+    for wave, names in WAVES.items():
+        stack.add(names, wave)
+    yield stack
+    stack.forget(*NAMES)
+
+
+class Template(yaml.SafeLoader):
+    """Reads a template; of its functions only what they are given."""
+
+
+def construct(loader, tag, node):
+    is_scalar = isinstance(node, yaml.ScalarNode)
+    return loader.construct_scalar(node) if is_scalar else loader.construct_sequence(node)
+
+
+Template.add_multi_constructor("!", construct)
+
+
+def example(name):
+    with open(os.path.join(ROOT, "examples", name)) as source:
+        return yaml.load(source, Template)
+
+
+class Job:
+    """The workflow's step with this input, as a runner of GitHub's runs it."""
+
+    numbers = itertools.count(1)
+
+    def __init__(self, fleet, folder, given, mode=""):
+        steps = example("fleet-github-actions.yml")["jobs"]["fleet"]["steps"]
+        [step] = [step for step in steps if "run" in step]
+        (folder / step["env"]["INPUT"]).write_text(json.dumps(given))
+        self.run = f"github-{next(self.numbers)}-1"
+        summary = folder / "summary"
+        shims = os.path.join(os.path.dirname(__file__), "bin")
+        done = subprocess.run(
+            ["bash", "-e", "-c", step["run"]],
+            cwd=folder,
+            env={
+                "PATH": f"{shims}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+                "HOME": str(folder),
+                "GITHUB_STEP_SUMMARY": str(summary),
+                **fleet.aws.environment(),
+                **step["env"],
+                "STATE_MACHINE": fleet.outputs["StateMachineArn"],
+                "STATUS_STATE_MACHINE": fleet.outputs["StatusStateMachineArn"],
+                "MODE": mode,
+                "RUN": self.run,
+                "SECONDS_BETWEEN_LOOKS": "0.2",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.code, self.output = done.returncode, done.stdout
+        self.summary = summary.read_text() if summary.exists() else ""
+        self.errors = re.findall(r"(?m)^::error title=(\S+?)::(.*)$", self.output)
+
+
+@pytest.fixture
+def job(fleet, tmp_path):
+    if not shutil.which("jq"):
+        pytest.skip("the workflow's step needs the jq command")
+    return lambda given, mode="": Job(fleet, tmp_path, given, mode)
+
+
+def given(mode, **properties):
+    return {"Mode": mode, "Snapshot": "Never", "Properties": {"SslMode": "require", **properties}}
+
+
+def test_a_pull_request_plans_and_changes_nothing(fleet, job):
+    done = job(given("Apply", PluginsMap={"hstore": "1.4"}), mode="Plan")
+    assert done.code == 0, done.output
+    assert fleet.status(done.run)["Mode"] == "Plan"
+    assert "1-dev fleet/dev1: DRIFTED created hstore 1.4" in done.output
+    assert done.output.count("DRIFTED") == 5
+    assert '"DRIFTED":5' in done.summary
+    assert fleet.deployment.extensions(*NAMES) == {name: {} for name in NAMES}
+
+
+def test_a_workflow_fails_with_the_reason_of_each_database(fleet, job):
+    done = job(given("Plan", PluginsMap={"pgvector": "any"}))
+    assert done.code == 1, done.output
+    assert f"Run `{done.run}`: FAILED" in done.summary
+    assert done.errors[0][0] == done.run and "FAILED 5" in done.errors[0][1]
+    assert [name for name, _ in done.errors[1:]] == [f"fleet/{name}" for name in NAMES]
+    assert all("`pgvector`" in reason for _, reason in done.errors[1:])
+
+
+def test_a_workflow_fails_where_the_input_is_refused(job):
+    done = job({"Mode": "Aply"})
+    assert done.code == 1, done.output
+    [(name, reason)] = done.errors
+    assert name == done.run and "Mode" in reason
+    assert done.summary == ""
+
+
+def test_the_action_of_codepipeline_starts_a_run(fleet):
+    """CodePipeline starts an execution named <prefix>-<id of the action's execution>, with the
+    content of the file as its input, and fails where the execution fails."""
+    stages = example("fleet-pipeline.yaml")["Resources"]["Pipeline"]["Properties"]["Stages"]
+    actions = [action for stage in stages for action in stage["Actions"]]
+    actions = [one for one in actions if one["ActionTypeId"]["Provider"] == "StepFunctions"]
+    assert [one["Configuration"]["Input"] for one in actions] == ["plan.json", "apply.json"]
+    for mode, action in zip(("Plan", "Apply"), actions, strict=True):
+        prefix = action["Configuration"]["ExecutionNamePrefix"]
+        name = f"{prefix}-1624a1d1-3699-43f0-8e1e-6bafd7fde791"
+        plugins_map = {"citext": "any"} if mode == "Apply" else {"pgvector": "any"}
+        run, execution = fleet.run(name, **given(mode, PluginsMap=plugins_map))
+        wanted = "SUCCEEDED" if mode == "Apply" else "FAILED"
+        assert (run, execution["status"]) == (name, wanted), execution
