@@ -25,7 +25,7 @@ COMPLIANT := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ help: ## list the targets
 demo: .venv ## watch it work on a local AWS (KEEP=1 leaves it running)
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/python demo/demo.py $(if $(KEEP),--keep)
+
+fleet: .venv ## watch a fleet of 40 databases on it (KEEP=1)
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
+	$(DEMO)/python demo/fleet.py $(if $(KEEP),--keep)
 
 test: ## every test, against a throwaway PostgreSQL over TLS
 	cargo test $(FEATURES) --no-run
