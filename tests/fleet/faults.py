@@ -137,6 +137,34 @@ def snapshot_is(status):
     return respond
 
 
+def in_pages(size, automated=()):
+    """A fault: snapshots come in pages of this size, which the emulator's do not, and those named
+    in `automated` are RDS's own."""
+
+    def respond(call):
+        response = call.forward()
+        element = call.action.removeprefix("Describe").removesuffix("s")
+        snapshots = []
+        for text in re.findall(f"<{element}>.*?</{element}>", response.body.decode(), re.S):
+            name = re.search(f"<{element}Identifier>(.*?)<", text).group(1)
+            kind = "automated" if name in automated else "manual"
+            if call.parameters.get("SnapshotType", kind) == kind:
+                type_ = f"<SnapshotType>{kind}</SnapshotType>"
+                snapshots.append(re.sub("<SnapshotType>.*?</SnapshotType>", type_, text))
+        start = int(call.parameters.get("Marker", 0))
+        page = "".join(snapshots[start : start + size])
+        last = start + size >= len(snapshots)
+        marker = "" if last else f"<Marker>{start + size}</Marker>"
+        text = (
+            f'<{call.action}Response xmlns="http://rds.amazonaws.com/doc/2014-10-31/">'
+            f"<{call.action}Result>{marker}<{element}s>{page}</{element}s></{call.action}Result>"
+            f"</{call.action}Response>"
+        )
+        return Response(response.status, {"Content-Type": "text/xml"}, text.encode())
+
+    return respond
+
+
 def leaves_unprocessed(count):
     """A fault: BatchWriteItem writes all but the last `count` of its items, and returns those."""
 
