@@ -1,22 +1,30 @@
 """Runs among faults: the counts add up, statuses agree with the catalogs, and nothing runs on."""
 
 import collections
+import contextlib
+import glob
 import itertools
+import os
+import re
+import signal
+import subprocess
+import threading
 
 import pytest
-from faults import fails
+from faults import fails, snapshot_is
 
 SIZE = 8  # databases of a wave: pages of 1, 2, 4 and 1
+NUMBERS = itertools.count()
 CREATE = {"PluginsMap": {"hstore": "1.8"}}
 
 
 class Wave:
     """Databases of a test's own, and runs over them."""
 
-    def __init__(self, fleet, name):
+    def __init__(self, fleet, name, size):
         self.fleet = fleet
         self.name = name
-        self.databases = [f"{name}{number}" for number in range(SIZE)]
+        self.databases = [f"{name}{number}" for number in range(size)]
 
     def run(self, mode="Apply", properties=CREATE, **given):
         """Run, and check what must hold however a run ends; returns the id and the execution."""
@@ -26,7 +34,7 @@ class Wave:
         item = items.pop("run")
         counts = collections.Counter({name: int(count) for name, count in item["Counts"].items()})
         assert +counts == collections.Counter(one["Status"] for one in items.values())
-        assert sum(counts.values()) == SIZE
+        assert sum(counts.values()) == len(self.databases)
         assert item["Status"] == ended["status"]
         assert self.fleet.status(run)["Status"] == ended["status"]
         assert self.running(ended["executionArn"]) == []
@@ -55,21 +63,123 @@ class Wave:
         return {name: self.fleet.psql(name, query) for name in self.databases}
 
     def install(self, version):
+        """hstore in this version in each database."""
+        anew = f"DROP EXTENSION IF EXISTS hstore; CREATE EXTENSION hstore VERSION '{version}'"
         for name in self.databases:
-            self.fleet.psql(name, f"CREATE EXTENSION hstore VERSION '{version}'")
+            self.fleet.psql(name, f"SET client_min_messages = error; {anew}")
+
+
+@pytest.fixture
+def wave(stack):
+    """A wave of databases on the server, none of them with hstore."""
+    yield from made(stack, f"fault{next(NUMBERS)}x")
 
 
 @pytest.fixture(scope="module")
 def planned(stack):
-    """A wave of databases of tests that change nothing in them."""
+    """Another one, of tests that change nothing in its databases."""
     yield from made(stack, "planned")
 
 
-def made(stack, name):
-    wave = Wave(stack, name)
-    stack.add(wave.databases, wave.name)
+def made(stack, name, size=SIZE, **secret):
+    wave = Wave(stack, name, size)
+    stack.add(wave.databases, wave.name, **secret)
     yield wave
     stack.forget(*wave.databases)
+
+
+def everything_changed(wave, run, ended):
+    assert ended["status"] == "SUCCEEDED", ended["cause"]
+    assert set(wave.statuses(run).values()) <= {"CHANGED", "IN_SYNC"}
+    assert set(wave.installed().values()) == {"1.8"}
+
+
+def is_change(call):
+    """Whether an invocation is to change a database, and not to plan or to inspect."""
+    request = call.parameters
+    return request["RequestType"] == "Create" and "DryRun" not in request["ResourceProperties"]
+
+
+def database_of(call):
+    return re.search(
+        r"fleet/(\w+?)-?\w*$", call.parameters["ResourceProperties"]["DBSecret"]
+    ).group(1)
+
+
+@contextlib.contextmanager
+def locked(server, database):
+    """While it lasts, no extension can be created in the database."""
+    session = subprocess.Popen(
+        [os.path.join(server.bin, "psql"), "-XAtq", "-d", database],
+        env={"PATH": os.environ["PATH"], **server.libpq()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    session.stdin.write("BEGIN; LOCK pg_extension IN EXCLUSIVE MODE; SELECT 'locked';\n")
+    session.stdin.flush()
+    assert session.stdout.readline() == "locked\n"
+    try:
+        yield
+    finally:
+        session.communicate()
+
+
+def process_connected_from(port):
+    """The process that has a TCP connection from this local port."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as lines:
+            rows = [line.split() for line in lines][1:]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
+        for link in glob.glob("/proc/[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(link) in sockets:
+                    return int(link.split("/")[2])
+    raise LookupError(f"no process has a connection from port {port}")
+
+
+def test_the_function_is_killed_in_the_middle_of_a_change(wave, services, server):
+    killed = []
+
+    def kill(call):
+        database = database_of(call)
+        query = (
+            "SELECT client_port FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND"
+            f" datname = '{database}'"
+        )
+        answers = []
+        with locked(server, database):
+            invocation = threading.Thread(target=lambda: answers.append(call.forward()))
+            invocation.start()
+            port = wave.fleet.aws.wait_for(
+                "the function waits for the lock", lambda: wave.fleet.psql("postgres", query)
+            )
+            killed.append(process_connected_from(int(port)))
+            os.kill(killed[0], signal.SIGKILL)
+            invocation.join()
+        return answers[0]
+
+    with services.faulty("Invoke", kill, times=1, when=is_change) as fault:
+        run, ended = wave.run()
+    assert fault.calls == 1 and len(killed) == 1
+    everything_changed(wave, run, ended)
+
+
+def test_postgresql_is_restarted_during_a_wave(wave, services, server):
+    seen = itertools.count()
+
+    def restart(call):
+        # Those of the same page are under way.
+        server.kill()
+        server.restart(port=server.port)
+        return call.forward()
+
+    with services.faulty(
+        "Invoke", restart, times=1, when=lambda call: is_change(call) and next(seen) == 4
+    ) as fault:
+        run, ended = wave.run()
+    assert fault.calls == 1
+    everything_changed(wave, run, ended)
 
 
 def every(number):
@@ -149,3 +259,88 @@ def test_an_outcome_that_cannot_be_recorded_fails_the_run_and_no_other_database(
     assert set(statuses.values()) == {"DRIFTED"}
     _, ended = planned.run("Plan")
     assert ended["status"] == "SUCCEEDED", ended["cause"]
+
+
+# The restore point: no backups are made on their own, so that each run makes a snapshot.
+
+RDS = {"Engine": "postgres", "MasterUsername": "postgres", "MasterUserPassword": "not-used-here"}
+
+
+@pytest.fixture(scope="module")
+def of_instance(stack):
+    """A wave of databases of one instance."""
+    stack.aws.client("rds").create_db_instance(
+        DBInstanceIdentifier="single",
+        DBInstanceClass="db.t4g.micro",
+        AllocatedStorage=20,
+        BackupRetentionPeriod=0,
+        **RDS,
+    )
+    yield from made(stack, "single", 4, dbInstanceIdentifier="single")
+
+
+@pytest.fixture(scope="module")
+def of_cluster(stack):
+    """A wave of databases of one cluster."""
+    stack.aws.client("rds").create_db_cluster(
+        DBClusterIdentifier="shared", **{**RDS, "Engine": "aurora-postgresql"}
+    )
+    yield from made(stack, "shared", 4, dbClusterIdentifier="shared")
+
+
+def snapshots(wave, run):
+    """The names of a run's snapshots, of instances and of clusters."""
+    rds = wave.fleet.aws.client("rds")
+    found = [
+        (one["DBSnapshotIdentifier"], one["TagList"])
+        for one in rds.describe_db_snapshots()["DBSnapshots"]
+    ] + [
+        (one["DBClusterSnapshotIdentifier"], one["TagList"])
+        for one in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    ]
+    return [name for name, tags in found if {"Key": "Run", "Value": run} in tags]
+
+
+@pytest.mark.parametrize(
+    "of, action, fault, times",
+    [
+        ("of_instance", "DescribeDBSnapshots", snapshot_is("creating"), 5),
+        ("of_instance", "DescribeDBSnapshots", fails("Throttling"), 3),
+        ("of_instance", "DescribeDBInstances", fails("Throttling"), 3),
+        ("of_instance", "CreateDBSnapshot", fails("Throttling"), 2),
+        ("of_instance", "CreateDBSnapshot", fails("InvalidDBInstanceState", "single"), 3),
+        ("of_cluster", "DescribeDBClusterSnapshots", snapshot_is("creating"), 5),
+        ("of_cluster", "DescribeDBClusters", fails("Throttling"), 3),
+        ("of_cluster", "CreateDBClusterSnapshot", fails("InvalidDBClusterStateFault", "shared"), 3),
+    ],
+)
+def test_a_server_that_is_busy_for_a_while_is_snapshotted_once(
+    request, services, of, action, fault, times
+):
+    wave = request.getfixturevalue(of)
+    wave.install("1.4")
+    with services.faulty(action, fault, times) as happened:
+        run, ended = wave.run(Snapshot="Auto")
+    assert happened.calls == times
+    everything_changed(wave, run, ended)
+    (made,) = snapshots(wave, run)
+    assert {one["Snapshot"] for one in wave.fleet.databases(run).values()} == {made}
+
+
+@pytest.mark.parametrize(
+    "action, fault, reason",
+    [
+        ("DescribeDBSnapshots", snapshot_is("failed"), "is failed"),
+        ("CreateDBSnapshot", fails("SnapshotQuotaExceeded"), "100 manual snapshots"),
+        ("CreateDBSnapshot", fails("InvalidDBInstanceState", "single"), "available state"),
+    ],
+)
+def test_no_database_is_changed_without_its_snapshot(of_instance, services, action, fault, reason):
+    of_instance.install("1.4")
+    with services.faulty(action, fault):
+        run, ended = of_instance.run(Snapshot="Auto")
+    assert ended["status"] == "FAILED" and reason in ended["cause"]
+    statuses = of_instance.statuses(run)
+    # The first page is one database.
+    assert collections.Counter(statuses.values()) == {"FAILED": 1, "DRIFTED": 3}
+    assert set(of_instance.installed().values()) == {"1.4"}
