@@ -133,7 +133,7 @@ def test_the_table_of_the_newest_audit_asks_for_members_of_the_lines(fleet, moni
     assert query.startswith(f"SOURCE '{fleet.deployment.stacks.log_group}' | filter message like /")
     pattern = re.search(r"like /(.*?)/", query)[1]
     of_databases = [line for line in lines if re.search(pattern, line["message"])]
-    assert {line["database"] for line in of_databases} == {"monitored1"}
+    assert "monitored1" in {line["database"] for line in of_databases}
     groups = re.search(r" by ([\w, ]+?) \|", query)[1].split(", ")
     asked = re.findall(r"latest\((\w+)\)", query) + groups
     assert len(asked) > 5
@@ -145,8 +145,8 @@ def test_the_table_of_the_newest_audit_asks_for_members_of_the_lines(fleet, moni
 def test_the_table_of_failures_asks_for_members_of_the_lines(monitoring, lines):
     query = monitoring.query("Failures")
     level = re.search(r"filter level = '(\w+)'", query)[1]
-    [line] = [line for line in lines if line["level"] == level]
-    assert "`Nonsense`" in line["message"]
+    failures = [line for line in lines if line["level"] == level]
+    [line] = [line for line in failures if "`Nonsense`" in line["message"]]
     asked = re.search(r"fields ([\w, ]+?) \|", query)[1].split(", ")
     # A direct invocation has no stack.
     assert set(asked) - {"stackId", "logicalResourceId"} <= set(line)

@@ -1,4 +1,5 @@
-"""Pipelines that start a run: examples/fleet-github-actions.yml and examples/fleet-pipeline.yaml."""
+"""Pipelines that start a run: examples/fleet-github-actions.yml, examples/fleet-pipeline.yaml, and the
+recipe of docs/pipelines.md that takes the extensions of a development database to production."""
 
 import itertools
 import json
@@ -112,7 +113,17 @@ def test_a_workflow_fails_where_the_input_is_refused(job):
     assert done.code == 1, done.output
     [(name, reason)] = done.errors
     assert name == done.run and "Mode" in reason
-    assert done.summary == ""
+
+
+def test_the_extensions_of_dev_go_to_production_in_the_order_of_waves(fleet, job):
+    fleet.psql("dev1", "CREATE EXTENSION hstore VERSION '1.7'; CREATE EXTENSION pg_trgm")
+    done = job({**given("Apply", PluginsFrom="fleet/dev1"), "Waves": ["2-staging", "3-prod"]})
+    assert done.code == 0, done.output
+    found = fleet.deployment.extensions(*NAMES)
+    assert found["dev1"]["hstore"] == "1.7"
+    assert [name for name in NAMES if found[name] != found["dev1"]] == []
+    databases = sorted(fleet.databases(done.run).values(), key=lambda one: one["UpdatedAt"])
+    assert [one["Wave"] for one in databases] == ["2-staging", "2-staging", "3-prod", "3-prod"]
 
 
 def test_the_action_of_codepipeline_starts_a_run(fleet):
