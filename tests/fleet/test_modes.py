@@ -96,8 +96,8 @@ def held(fleet, database):
 
 
 def is_waiting(fleet, database):
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
-    return fleet.psql(database, query) != "0"
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
+    return fleet.psql(database, waiting) == "1"
 
 
 # Input
@@ -296,6 +296,18 @@ def test_a_backup_makes_one_snapshot_of_a_server(fleet):
     }
     tags = {tag["Key"]: tag["Value"] for tag in snapshot["TagList"]}
     assert (tags["Run"], tags["CreatedBy"]) == (run, fleet.stack)
+
+
+def test_an_audit_tells_what_is_in_sync_and_what_an_update_would_refuse(fleet):
+    given = properties(hstore="1.8", citext="any")
+    run, execution = fleet.run(Properties=given, Waves=["b", "c"])
+    assert execution["status"] == "SUCCEEDED", execution
+    found = outcome(fleet, run)
+    assert {name for name in found if found[name] == "IN_SYNC"} == has(fleet, "citext") & set(found)
+    run, execution = fleet.run(Properties=properties(hstore="9.9"), Waves=["c"])
+    assert execution["status"] == "SUCCEEDED", execution
+    assert set(outcome(fleet, run).values()) == {"DRIFTED"}
+    assert "9.9" in fleet.databases(run)["c1"]["Reason"]
 
 
 def test_one_database_has_a_history(fleet):
