@@ -12,7 +12,7 @@ Run in place of `python -m ministack`. It replaces functions of ministack's Step
 - With FLEET_ENDPOINT, every aws-sdk task and every `lambda:invoke` is a request to that address,
   signed as the state machine's role, or only those to FLEET_SERVICES (separated by commas).
   ministack would call its own code, and ask no policy.
-- RDS asks policies for the names and tags of snapshots: see policies.py.
+- Policies are asked for what AWS asks them: see policies.py.
 
 In the folder FLEET_RECORD it writes JSON lines: `evaluations-<pid>.jsonl`, which replay.mjs
 reads, and `states-<pid>.jsonl`: of each state that was left its execution, sizes of input and
