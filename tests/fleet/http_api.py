@@ -3,6 +3,7 @@ routes and integrations that a stack deployed, and does what API Gateway documen
 (developer guide: "Create AWS service integrations for HTTP APIs", "Transform API requests and
 responses for HTTP APIs"). It takes no expression that is not documented there."""
 
+import functools
 import json
 import re
 import secrets
@@ -70,6 +71,7 @@ class HttpApi:
 
     def request(self, method, path, body=None):
         """Call it; returns the Response."""
+        # Of the form that API Gateway's documentation shows: JKJaXmPLvHcESHA=
         context = {"requestId": secrets.token_urlsafe(11) + "="}
         for route in self.routes:
             if (parameters := matched(route["RouteKey"], method, path)) is not None:
@@ -82,7 +84,8 @@ class HttpApi:
         for name, source in integration["RequestParameters"].items():
             value = evaluated(source, {"body": body, "path": parameters}, context)
             if value is None:
-                message = f"Unable to resolve property {name} from source {source}."
+                # API Gateway documents nothing for a value that is not there.
+                message = f"the request has no {source} for {name}"
                 return Response(400, {}, json.dumps({"message": message}))
             arguments[names[name]] = value
         status, result = self._call(integration["CredentialsRole"], operation, arguments)
@@ -99,9 +102,20 @@ class HttpApi:
         """Call Step Functions with the integration's role: (status, what it answers)."""
         if error := refusal(arguments):
             return 400, {"__type": error}
+        try:
+            result = getattr(self._client(role), operation)(**arguments)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            said = error.response["Error"]
+            return status, {"__type": said["Code"], "message": said["Message"]}
+        return result.pop("ResponseMetadata")["HTTPStatusCode"], result
+
+    @functools.cache
+    def _client(self, role):
+        """Step Functions with the role's credentials."""
         arn = self.aws.client("iam").get_role(RoleName=role)["Role"]["Arn"]
         assumed = self.aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="apigateway")
-        client = boto3.client(
+        return boto3.client(
             "stepfunctions",
             endpoint_url=self.aws.endpoint,
             region_name=REGION,
@@ -110,13 +124,6 @@ class HttpApi:
             aws_session_token=assumed["Credentials"]["SessionToken"],
             config=Config(inject_host_prefix=False, retries={"total_max_attempts": 1}),
         )
-        try:
-            result = getattr(client, operation)(**arguments)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            said = error.response["Error"]
-            return status, {"__type": said["Code"], "message": said["Message"]}
-        return result.pop("ResponseMetadata")["HTTPStatusCode"], result
 
 
 def refusal(arguments):
