@@ -3,7 +3,7 @@
 Run in place of `python -m ministack`. It replaces functions of ministack's Step Functions:
 
 - A child of a Distributed Map has a context object of its own and sees no variable from outside,
-  and a Map honours MaxConcurrencyPath.
+  a Map honours MaxConcurrencyPath, and its output has the results of children that succeeded.
 - All of an `Assign` takes effect at once, and a branch's stays in the branch.
 - The error of an aws-sdk task is named as the AWS SDK for Java 2 names its exception, with the
   errors of botocore's service models: `Rds.InvalidDbInstanceStateException`.
@@ -95,7 +95,9 @@ def run_distributed_map(original, state, raw_input, effective, iterator, executi
     if path := state.get("MaxConcurrencyPath"):
         limit = stepfunctions._resolve_path_or_ctx(path, effective, ctx)
         state = {**state, "MaxConcurrency": limit}
-    return original(state, raw_input, effective, iterator, execution, ctx)
+    output, following = original(state, raw_input, effective, iterator, execution, ctx)
+    # A child that failed, within what is tolerated, has no result on AWS; here it has null.
+    return [result for result in output if result is not None], following
 
 
 @replace("_run_sub_machine")

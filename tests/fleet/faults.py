@@ -84,14 +84,10 @@ class Call:
             self.parameters = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
             self.action = self.parameters.pop("Action")
 
-    def forward(self, parameters=None):
-        """The response of the emulator; to other parameters of a JSON service, where given."""
-        body, headers = self.body, dict(self.headers.items())
-        if parameters is not None:
-            body = json.dumps(parameters).encode()
-            # The emulator does not compare the signature with the body.
-            headers["Content-Length"] = str(len(body))
-        response = self._target.request(self.method, self.path, body=body, headers=headers)
+    def forward(self):
+        """The response of the emulator."""
+        headers = dict(self.headers.items())
+        response = self._target.request(self.method, self.path, body=self.body, headers=headers)
         return Response(response.status, response.headers, response.data)
 
 
@@ -165,19 +161,11 @@ def in_pages(size, automated=()):
     return respond
 
 
-def leaves_unprocessed(count):
-    """A fault: BatchWriteItem writes all but the last `count` of its items, and returns those."""
-
-    def respond(call):
-        ((table, requests),) = call.parameters["RequestItems"].items()
-        if len(requests) <= count:
-            return call.forward()
-        written, left = requests[:-count], requests[-count:]
-        response = call.forward({**call.parameters, "RequestItems": {table: written}})
-        document = {**json.loads(response.body), "UnprocessedItems": {table: left}}
-        return Response(response.status, response.headers, json.dumps(document).encode())
-
-    return respond
+def ends(kind, message):
+    """A fault: the function is not invoked, and Lambda tells this error of it."""
+    document = json.dumps({"errorType": kind, "errorMessage": message}).encode()
+    headers = {"Content-Type": "application/json", "X-Amz-Function-Error": "Unhandled"}
+    return lambda call: Response(200, headers, document)
 
 
 class Fault:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 
+import faults
 import pytest
 from faults import fails, snapshot_is
 
@@ -101,9 +102,8 @@ def is_change(call):
 
 
 def database_of(call):
-    return re.search(
-        r"fleet/(\w+?)-?\w*$", call.parameters["ResourceProperties"]["DBSecret"]
-    ).group(1)
+    """The database of an invocation, whose secret has its name."""
+    return re.search(r"fleet/(\w+)", call.parameters["ResourceProperties"]["DBSecret"]).group(1)
 
 
 @contextlib.contextmanager
@@ -259,6 +259,56 @@ def test_an_outcome_that_cannot_be_recorded_fails_the_run_and_no_other_database(
     assert set(statuses.values()) == {"DRIFTED"}
     _, ended = planned.run("Plan")
     assert ended["status"] == "SUCCEEDED", ended["cause"]
+
+
+KILLED = "RequestId: 2d6e Error: Runtime exited with error: signal: killed"
+TIMED_OUT = "2d6e Task timed out after 900.00 seconds"
+
+
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        (faults.ends("Runtime.ExitError", KILLED), KILLED),
+        (faults.ends("Sandbox.Timedout", TIMED_OUT), TIMED_OUT),
+        (fails("TooManyRequestsException"), "Rate Exceeded."),
+        (lambda call: faults.Response(200, {}, b"null"), "Payload"),
+    ],
+)
+def test_a_function_that_never_answers_for_a_database_fails_this_one(
+    planned, services, fault, reason
+):
+    lost = planned.databases[3]
+    with services.faulty("Invoke", fault, when=lambda call: database_of(call) == lost):
+        run, ended = planned.run("Plan", MaxFailures=1)
+    assert ended["status"] == "FAILED" and lost in ended["cause"]
+    databases = planned.fleet.databases(run)
+    assert reason in databases.pop(lost)["Reason"]
+    assert {one["Status"] for one in databases.values()} == {"DRIFTED"}
+
+
+def test_a_run_that_cannot_go_on_says_so(planned, services):
+    def reads_a_page(call):
+        return call.parameters.get("IndexName") == "todo"
+
+    with services.faulty("Query", fails("InternalServerError"), when=reads_a_page):
+        run, ended = planned.run("Plan")
+    assert ended["status"] == "FAILED"
+    assert ended["error"] == "DynamoDb.InternalServerErrorException"
+    status = planned.fleet.status(run)
+    assert (status["Step"], status["Cause"]) == ("Done", ended["cause"])
+    assert set(planned.statuses(run).values()) == {"PENDING"}
+
+
+def test_the_status_of_a_run_that_could_not_record_its_end_is_that_of_its_execution(
+    planned, services
+):
+    def at_the_end(call):
+        return ":cause" in call.parameters["ExpressionAttributeValues"]
+
+    with services.faulty("UpdateItem", fails("InternalServerError"), when=at_the_end) as fault:
+        run, ended = planned.fleet.run(Mode="Plan", Waves=[planned.name], Properties=CREATE)
+    assert fault.calls and ended["status"] == "FAILED"
+    assert planned.fleet.status(run)["Status"] == "FAILED"
 
 
 # The restore point: no backups are made on their own, so that each run makes a snapshot.

@@ -39,7 +39,11 @@ def run(local):
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
         if allowed:
             statements = [
-                {"Effect": "Allow", "Resource": "*", **(one if isinstance(one, dict) else {"Action": one})}
+                {
+                    "Effect": "Allow",
+                    "Resource": "*",
+                    **(one if isinstance(one, dict) else {"Action": one}),
+                }
                 for one in allowed
             ]
             policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
@@ -230,16 +234,6 @@ def test_a_fault_is_what_the_models_of_the_services_describe(local, service, cal
     with contextlib.suppress(AttributeError):
         # An error of the model has a class of its own.
         assert type(raised.value) is client.exceptions.from_code(code)
-
-
-def test_unprocessed_items_are_returned_and_the_others_written(local):
-    _, services = local
-    client = LocalAws(services.endpoint).client("dynamodb")
-    requests = [{"PutRequest": {"Item": {"Key": {"S": str(n)}}}} for n in range(3)]
-    with services.faulty("BatchWriteItem", faults.leaves_unprocessed(2)):
-        left = client.batch_write_item(RequestItems={"numbers": requests})["UnprocessedItems"]
-    assert left == {"numbers": requests[1:]}
-    assert [item["Key"]["S"] for item in client.scan(TableName="numbers")["Items"]] == ["0"]
 
 
 EVALUATION = {"expression": "$partition($states.input, 2)", "states": {"input": [1, 2, 3]}}
