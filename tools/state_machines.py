@@ -1,8 +1,9 @@
 """Checks the state machines of templates: `state_machines.py TEMPLATE...`, part of `make lint`.
 
 A definition is checked as it is deployed: its substitutions filled in. npm's asl-validator knows
-the language; what it does not know is checked here."""
+the language; what it does not know is checked here, by botocore's models of the services."""
 
+import functools
 import json
 import os
 import re
@@ -10,12 +11,20 @@ import subprocess
 import sys
 import tempfile
 
+import botocore.session
 import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VALIDATOR = os.path.join(ROOT, "tests", "fleet", "node_modules", ".bin", "asl-validator")
 TYPES = ("AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine")
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+# Services of aws-sdk tasks: their name in botocore, and before the names of their errors.
+SERVICES = {
+    "dynamodb": ("dynamodb", "DynamoDb"),
+    "rds": ("rds", "Rds"),
+    "secretsmanager": ("secretsmanager", "SecretsManager"),
+    "sfn": ("stepfunctions", "Sfn"),
+}
 # The functions of JSONata 2.0.6, and those that Step Functions adds.
 FUNCTIONS = set(
     "abs append assert average base64decode base64encode boolean ceil clone contains count "
@@ -114,13 +123,73 @@ def unseen_variables(definition):
                 yield f"a child of a Distributed Map does not see the variable `${name}`"
 
 
-def _states(definition):
-    """Every state, those of branches and of item processors included."""
-    for state in definition.get("States", {}).values():
-        yield state
+def unknown_names(definition):
+    """Names in aws-sdk tasks that the service does not have: of its action, arguments, results and
+    errors. The local AWS takes others too, Step Functions those of the AWS SDK for Java 2 alone."""
+    for name, state in _named_states(definition):
+        task = re.fullmatch(r"arn:[\w-]+:states:::aws-sdk:(\w+):(\w+)", state.get("Resource", ""))
+        if not task:
+            continue
+        service, prefix = SERVICES[task[1]]
+        model = service_model(service)
+        action = task[2][0].upper() + task[2][1:]
+        if action not in model.operation_names:
+            yield f"{name}: {task[1]} has no action `{task[2]}`"
+            continue
+        operation = model.operation_model(action)
+        for path in unknown_arguments(state.get("Arguments"), operation.input_shape):
+            yield f"{name}: {action} has no argument `{path}`"
+        results = {java(member) for member in operation.output_shape.members}
+        text = json.dumps([state.get("Assign"), state.get("Output")])
+        for result in sorted({*re.findall(r"\$states\.result\.(\w+)", text)} - results):
+            yield f"{name}: the result of {action} has no `{result}`"
+        errors = {re.sub("(Fault|Exception)$", "", java(one.name)) for one in model.error_shapes}
+        errors = {f"{prefix}.{one}Exception" for one in (*errors, prefix)}
+        for rule in (*state.get("Retry", ()), *state.get("Catch", ())):
+            for error in rule["ErrorEquals"]:
+                if not error.startswith("States.") and error not in errors:
+                    yield f"{name}: {task[1]} has no error `{error}`"
+
+
+@functools.cache
+def service_model(service):
+    return botocore.session.get_session().get_service_model(service)
+
+
+def java(name):
+    """A name of a service's model as the AWS SDK for Java 2 and Step Functions write it."""
+    name = "Nul" if name == "NULL" else name[0].upper() + name[1:]
+    return re.sub("[A-Z]{2,}(?=[A-Z][a-z]|$)", lambda word: word[0].capitalize(), name)
+
+
+def unknown_arguments(value, shape, path=""):
+    """The paths of keys that a shape does not have; expressions are not followed."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = {java(name): member for name, member in shape.members.items()}
+        for key, one in value.items():
+            if key in members:
+                yield from unknown_arguments(one, members[key], f"{path}{key}.")
+            else:
+                yield path + key
+    elif shape.type_name == "map" and isinstance(value, dict):
+        for key, one in value.items():
+            yield from unknown_arguments(one, shape.value, f"{path}{key}.")
+    elif shape.type_name == "list" and isinstance(value, list):
+        for one in value:
+            yield from unknown_arguments(one, shape.member, path)
+
+
+def _named_states(definition):
+    """Every state with its name, those of branches and of item processors included."""
+    for name, state in definition.get("States", {}).items():
+        yield name, state
         for inner in (state.get("ItemProcessor"), *state.get("Branches", ())):
             if inner:
-                yield from _states(inner)
+                yield from _named_states(inner)
+
+
+def _states(definition):
+    return (state for _, state in _named_states(definition))
 
 
 def _assigned(state):
@@ -158,6 +227,7 @@ def problems(template):
     """All that is wrong with the state machines of a template, one sentence each."""
     for name, definition, found in state_machines(template):
         found += unseen_variables(definition)
+        found += unknown_names(definition)
         if text := validator_errors(definition):
             found.append(text)
         yield from (f"{template}: {name}: {one}" for one in found)

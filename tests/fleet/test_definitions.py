@@ -22,6 +22,9 @@ States:
     Resource: arn:${Partition}:states:::aws-sdk:dynamodb:query
     Arguments:
       TableName: ${TableName}
+      ExpressionAttributeValues: { ':run': { S: x } }
+    Retry:
+      - { ErrorEquals: [DynamoDb.ProvisionedThroughputExceededException], MaxAttempts: 2 }
     Assign:
       stopped: >-
         {% $states.result.Count
@@ -73,6 +76,12 @@ def test_a_definition_without_a_mistake_has_no_problems(problems):
     pytest.param("ItemsPath: $.Items", "ItemsPath: $.Items[", "ItemsPath", id="a path"),
     pytest.param("${TableName}", "${Table}", "`${Table}` is not in", id="an unknown substitution"),
     pytest.param("${TableName}", "name", "`TableName` is not used", id="an unused substitution"),
+    pytest.param("dynamodb:query", "dynamodb:qeury", "no action `qeury`", id="an action"),
+    pytest.param("      TableName", "      Table", "no argument `Table`", id="an argument"),
+    pytest.param("{ S: x }", "{ BOOL: true }", "no argument `ExpressionAttributeValues.:run.BOOL`",
+                 id="an argument as the service has it"),
+    pytest.param("result.Count", "result.Total", "the result of Query has no `Total`", id="a result"),
+    pytest.param("ExceededException", "Exceeded", "has no error `DynamoDb.", id="an error"),
     pytest.param("$name)", "$stopped)", "does not see the variable `$stopped`", id="a variable"),
 ])  # fmt: skip
 def test_a_mistake_is_a_problem(problems, old, new, expected):
