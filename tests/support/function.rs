@@ -19,6 +19,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running function, killed at the end.
 pub struct Function {
+    /// Which of this process's functions it is.
+    pub number: u32,
     child: Mutex<Child>,
     api: RuntimeApi,
     output: File,
@@ -29,6 +31,7 @@ impl Function {
     /// Starts the binary in a clean environment: Lambda's variables, the test's CA, and `more`.
     /// An empty value takes a variable away.
     pub fn start(more: &[(&str, String)]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let api = RuntimeApi::start();
         let mut environment = lambda_environment(api.port);
         for (name, value) in more {
@@ -44,7 +47,8 @@ impl Function {
             .stderr(errors.try_clone().expect("a file"))
             .spawn()
             .expect("the built binary starts");
-        Self { child: Mutex::new(child), api, output, errors }
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self { number, child: Mutex::new(child), api, output, errors }
     }
 
     /// Queues an event; `time` is what Lambda leaves the function for it.
