@@ -106,21 +106,27 @@ def folded(value):
 
 
 def unseen_variables(definition):
-    """Variables that a child of a Distributed Map uses and that it does not assign: an execution of
-    its own sees none of the variables outside."""
+    """Variables that are used and that nothing assigns: no state, or none of a child of a
+    Distributed Map, an execution of its own that sees none of the variables outside."""
+    for name in _unassigned(definition):
+        yield f"no state assigns the variable `${name}`"
     for state in _states(definition):
         processor = state.get("ItemProcessor", {})
-        if processor.get("ProcessorConfig", {}).get("Mode") != "DISTRIBUTED":
-            continue
-        assigned = {name for one in _states(processor) for name in _assigned(one)}
-        for expression in _expressions(processor):
-            local = set(re.findall(r"\$(\w+)\s*:=", expression))
-            for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", expression):
-                local.update(re.findall(r"\$(\w+)", parameters))
-            text = re.sub(r'"[^"]*"|\'[^\']*\'|/\*.*?\*/', "", expression, flags=re.S)
-            used = set(re.findall(r"\$([A-Za-z_]\w*)", text))
-            for name in sorted(used - assigned - local - FUNCTIONS - {"states"}):
+        if processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+            for name in _unassigned(processor):
                 yield f"a child of a Distributed Map does not see the variable `${name}`"
+
+
+def _unassigned(part):
+    assigned = {name for one in _states(part) for name in _assigned(one)}
+    used = set()
+    for expression in _expressions(part):
+        local = set(re.findall(r"\$(\w+)\s*:=", expression))
+        for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", expression):
+            local.update(re.findall(r"\$(\w+)", parameters))
+        text = re.sub(r'"[^"]*"|\'[^\']*\'|/\*.*?\*/', "", expression, flags=re.S)
+        used.update(set(re.findall(r"\$([A-Za-z_]\w*)", text)) - local)
+    return sorted(used - assigned - FUNCTIONS - {"states"})
 
 
 def unknown_names(definition):

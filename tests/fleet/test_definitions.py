@@ -82,6 +82,7 @@ def test_a_definition_without_a_mistake_has_no_problems(problems):
                  id="an argument as the service has it"),
     pytest.param("result.Count", "result.Total", "the result of Query has no `Total`", id="a result"),
     pytest.param("ExceededException", "Exceeded", "has no error `DynamoDb.", id="an error"),
+    pytest.param("$name)", "$nam)", "no state assigns the variable `$nam`", id="no variable"),
     pytest.param("$name)", "$stopped)", "does not see the variable `$stopped`", id="a variable"),
 ])  # fmt: skip
 def test_a_mistake_is_a_problem(problems, old, new, expected):
