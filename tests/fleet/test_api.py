@@ -1,8 +1,11 @@
 """The HTTP API: http_api.py plays API Gateway in front of the deployed integrations."""
 
 import json
+import os
 
 import pytest
+import state_machines
+from deployment import ROOT
 from http_api import HttpApi
 
 
@@ -129,3 +132,15 @@ def test_an_invalid_input_is_a_run_that_failed(api, stack):
 ])  # fmt: skip
 def test_there_are_no_other_routes(api, method, path):
     assert api.request(method, path, "{}").status == 404
+
+
+def test_without_the_parameter_there_is_none_of_it():
+    template = state_machines.read(os.path.join(ROOT, "fleet", "template.yaml"))
+    assert template["Parameters"]["Api"]["Default"] == "false"
+    of_api = [
+        resource
+        for name, resource in template["Resources"].items()
+        if "ApiGateway" in resource["Type"] or name.startswith("HttpApi")
+    ]
+    assert len(of_api) == 12
+    assert {one.get("Condition") for one in [*of_api, template["Outputs"]["ApiUrl"]]} == {"WithApi"}
