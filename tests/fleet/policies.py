@@ -1,5 +1,5 @@
-"""What policies are asked for, as AWS's service authorization reference has it, where ministack knows
-less; emulator.py imports it.
+"""What policies are asked for, as AWS's service authorization reference has it, where ministack
+knows less; emulator.py imports it.
 
 - To delete a snapshot of RDS is an action on the snapshot, to create one an action on both the
   snapshot and its instance or cluster. ministack knows instances and clusters alone.

@@ -1,4 +1,4 @@
-"""What `make lint` says of state machines: tools/state_machines.py, on definitions with a mistake."""
+"""What `make lint` says of state machines: tools/state_machines.py, on definitions with mistakes."""
 
 import pytest
 import state_machines
@@ -80,7 +80,7 @@ def test_a_definition_without_a_mistake_has_no_problems(problems):
     pytest.param("      TableName", "      Table", "no argument `Table`", id="an argument"),
     pytest.param("{ S: x }", "{ BOOL: true }", "no argument `ExpressionAttributeValues.:run.BOOL`",
                  id="an argument as the service has it"),
-    pytest.param("result.Count", "result.Total", "the result of Query has no `Total`", id="a result"),
+    pytest.param("result.Count", "result.Total", "result of Query has no `Total`", id="a result"),
     pytest.param("ExceededException", "Exceeded", "has no error `DynamoDb.", id="an error"),
     pytest.param("$name)", "$nam)", "no state assigns the variable `$nam`", id="no variable"),
     pytest.param("$name)", "$stopped)", "does not see the variable `$stopped`", id="a variable"),

@@ -197,7 +197,7 @@ REFUSED = [
     ("DatabaseRole", "rds:AddTagsToResource", INSTANCE, TAGS),
     ("DatabaseRole", "rds:AddTagsToResource", CLUSTER, TAGS),
     ("DatabaseRole", "rds:AddTagsToResource", OTHER_SNAPSHOT, TAGS),
-    ("DatabaseRole", "rds:AddTagsToResource", SNAPSHOT, {**TAGS, "aws:TagKeys": ["CreatedBy", "x"]}),
+    ("DatabaseRole", "rds:AddTagsToResource", SNAPSHOT, {**TAGS, "aws:TagKeys": ["Run", "x"]}),
     ("DatabaseRole", "rds:RemoveTagsFromResource", SNAPSHOT, OURS),
     ("DatabaseRole", "rds-db:connect", arn("rds-db", "dbuser:*/postgres"), {}),
     ("DatabaseRole", "dynamodb:DeleteItem", TABLE, {}),
@@ -342,12 +342,13 @@ def test_a_status_is_not_let_to_write_and_a_stop_to_nothing_but_stop(rights, rol
     assert refused(stop.get_item, TableName=given["TableName"], Key=given["Key"])
 
 
-# What AWS's service authorization reference says. Action: the resources that it takes, and the condition
-# keys of the action and of these resources. https://docs.aws.amazon.com/service-authorization/
+# What AWS's service authorization reference says. Action: the resources that it takes, and the
+# condition keys of it and of these resources. https://docs.aws.amazon.com/service-authorization/
 
 TAGGED = ["aws:RequestTag/*", "aws:TagKeys", "rds:req-tag/*"]
 DB, DB_CLUSTER = "arn:aws:rds:*:*:db:*", "arn:aws:rds:*:*:cluster:*"
-DB_SNAPSHOT, DB_CLUSTER_SNAPSHOT = "arn:aws:rds:*:*:snapshot:*", "arn:aws:rds:*:*:cluster-snapshot:*"
+DB_SNAPSHOT = "arn:aws:rds:*:*:snapshot:*"
+DB_CLUSTER_SNAPSHOT = "arn:aws:rds:*:*:cluster-snapshot:*"
 DYNAMODB_TABLE, INDEX = "arn:aws:dynamodb:*:*:table/*", "arn:aws:dynamodb:*:*:table/*/index/*"
 DYNAMODB_KEYS = ["dynamodb:Attributes", "dynamodb:LeadingKeys", "dynamodb:ReturnValues"]
 MACHINE = "arn:aws:states:*:*:stateMachine:*"

@@ -154,10 +154,11 @@ class Rds:
                 self.client.delete_db_snapshot(DBSnapshotIdentifier=name)
 
 
-def day(time, days=0):
-    """The date of a time in ISO 8601, some days later."""
-    date = datetime.date.fromisoformat(time[:10])
-    return (date + datetime.timedelta(days)).isoformat()
+def dates(status, days):
+    """The dates of a run's beginning and end, so many days later."""
+    times = (status["StartedAt"], status["UpdatedAt"])
+    found = {datetime.date.fromisoformat(time[:10]) for time in times}
+    return {(date + datetime.timedelta(days)).isoformat() for date in found}
 
 
 def test_each_server_has_one_snapshot_with_name_and_tags(apply, fleet, rds):
@@ -173,8 +174,7 @@ def test_each_server_has_one_snapshot_with_name_and_tags(apply, fleet, rds):
     for server, days in (("app", 30), ("plain", 7)):
         kind, of, tags = found[names[server]]
         assert (kind, of) == ("instance", server)
-        dates = {day(status[key], days) for key in ("StartedAt", "UpdatedAt")}
-        assert tags.pop("DeleteOn") in dates
+        assert tags.pop("DeleteOn") in dates(status, days)
         assert tags == {"CreatedBy": fleet.stack, "Run": run}
     assert {item["Status"] for item in items.values()} == {"CHANGED"}
 
@@ -183,7 +183,7 @@ def test_an_instance_of_a_cluster_is_snapshotted_as_its_cluster(apply, fleet, rd
     run, items = apply("aurora", Snapshot="Always")
     [(name, (kind, server, tags))] = rds.snapshots().items()
     assert (name, kind, server) == (f"{PREFIX}-{run}-aurora", "cluster", "aurora")
-    assert tags["DeleteOn"] in {day(fleet.status(run)[key], 20) for key in ("StartedAt", "UpdatedAt")}
+    assert tags["DeleteOn"] in dates(fleet.status(run), 20)
     assert {item["Snapshot"] for item in items.values()} == {name}
 
 
@@ -206,7 +206,7 @@ def test_auto_makes_a_snapshot_where_backups_reach_back_less_than_the_retention(
 def test_the_days_of_the_input_go_before_the_tag_of_the_server(apply, fleet, rds):
     run, _ = apply("restorable", RetentionDays=15)
     [(_, _, tags)] = rds.snapshots().values()
-    assert tags["DeleteOn"] in {day(fleet.status(run)[key], 15) for key in ("StartedAt", "UpdatedAt")}
+    assert tags["DeleteOn"] in dates(fleet.status(run), 15)
     rds.delete_snapshots()
     apply("app", RetentionDays=1)
     assert rds.snapshots() == {}
