@@ -118,6 +118,7 @@ def is_waiting(fleet, database):
         ({"MaxFailures": "1"}, "MaxFailures"),
         ({"MaxConcurrency": 0}, "MaxConcurrency"),
         ({"MaxConcurrency": 1.5}, "MaxConcurrency"),
+        ({"MaxConcurrency": 101}, "MaxConcurrency"),
         ({"Snapshot": "Sometimes"}, "Snapshot"),
         ({"RetentionDays": 0}, "RetentionDays"),
         ({"RetentionDays": None}, "RetentionDays"),
