@@ -57,13 +57,16 @@ test-terraform: .venv ## an invocation by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
 	$(DEMO)/pytest tests/deployment/test_terraform.py
 
+# Tests of AWS, Lambda, certificates and an emulated server: the version of PostgreSQL changes none of them.
+OF_ANY_VERSION := protocol:: connect::iam connect::network connect::tls::every_root faults::responding \
+    inspect::logs inspect::terraform security::malicious_server deletes::the_server_is_gone
 test-versions: .venv-upgrade ## the tests on the oldest and the newest PostgreSQL
 	cargo build $(FEATURES) --examples
 	for major in 13 18; do \
 	    bin=$$(python3 tools/postgres.py fetch $$major --into $(SERVERS)); \
 	    TEST_PG_UPGRADE="$$(echo $(CURDIR)/.venv-upgrade/lib/python3*/site-packages)" \
 	    $(WITH_POSTGRES) --bin "$$bin" -- env $(TEST) $(FEATURES) --test function -- \
-	        --skip protocol:: --skip connect::network --skip faults::responding; \
+	        $(addprefix --skip ,$(OF_ANY_VERSION)); \
 	done
 
 test-arm64: ## the bootstrap for arm64, emulated
