@@ -74,12 +74,12 @@ pub async fn read(
 ) -> Result<Inspected, Error> {
     let target = connector.target().await;
     invocation.progress.set_target(&target);
-    let (_, Request { connection, desired, .. }, _) = with_claimant(invocation, request, &target);
+    let (_, Request { connection, desired, .. }, earlier) =
+        with_claimant(invocation, request, &target);
     let (deadline, progress) = (invocation.deadline, &invocation.progress);
-    let reconciler =
-        Reconciler { connector, desired: desired.clone(), dry_run: true, deadline, progress };
-    let desired = is_compared.then_some(&desired);
-    let inspections = inspect_all(&reconciler, &connection.databases, desired).await;
+    let reconciler = Reconciler { connector, desired, dry_run: true, deadline, progress };
+    let databases = &connection.databases;
+    let inspections = inspect_all(&reconciler, databases, earlier.as_ref(), is_compared).await;
     let inspections = inspections.map_err(|error| error.through_proxy(&target.host))?;
     let server = invocation.server();
     log_databases(&inspections, server.as_ref());

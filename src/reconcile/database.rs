@@ -1,5 +1,6 @@
 //! One database: connect, read, plan, apply; and again, while what failed is transient.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::deadline::{Backoff, Deadline};
@@ -105,6 +106,15 @@ impl Reconciler<'_> {
         report
     }
 
+    /// The desired state of a database: nothing, where the request is not about it any more.
+    pub(super) fn desired_in(&self, task: &Task) -> Cow<'_, Desired> {
+        if task.is_listed() {
+            return Cow::Borrowed(&self.desired);
+        }
+        let Desired { removal, claimants, earlier, .. } = self.desired.clone();
+        Cow::Owned(Desired { removal, claimants, earlier, ..Desired::default() })
+    }
+
     /// Read, plan, apply: one database, one transaction.
     async fn in_transaction(
         &self,
@@ -113,9 +123,7 @@ impl Reconciler<'_> {
         purpose: Purpose,
         sent_commit: &mut Option<SentCommit>,
     ) -> Result<Report, Error> {
-        let Desired { removal, claimants, earlier, .. } = self.desired.clone();
-        let nothing = Desired { removal, claimants, earlier, ..Desired::default() };
-        let desired = if task.is_listed() { &self.desired } else { &nothing };
+        let desired = &*self.desired_in(task);
         let catalog = session.begin().await?;
         let catalog = read(session, desired, catalog, BTreeSet::new(), true).await?;
         let mut before: Extensions =

@@ -27,14 +27,7 @@ pub async fn reconcile(
     databases: &Databases,
     earlier: Option<&Databases>,
 ) -> Result<Vec<Report>, Error> {
-    let requested = [Some(databases), earlier];
-    let (mut tasks, mut skipped) = tasks(reconciler, databases, Scope::Listed, requested).await?;
-    if let Some(earlier) = earlier {
-        let left = self::tasks(reconciler, earlier, Scope::NoLongerListed, requested).await?.0;
-        let is_new = |task: &Task| tasks.iter().all(|other| other.database != task.database);
-        let left: Vec<Task> = left.into_iter().filter(is_new).collect();
-        tasks.extend(left);
-    }
+    let (tasks, mut skipped) = all_tasks(reconciler, databases, earlier).await?;
     run(reconciler, &tasks, &mut skipped).await
 }
 
@@ -66,8 +59,8 @@ async fn run(
         }
     };
     // The request is not about databases that were left and hold nothing of the resource's.
-    reports.retain(|report| {
-        report.task.is_listed() || report.has_changed() || !report.plan.kept.is_empty()
+    reports.retain(|Report { task, plan, .. }| {
+        task.is_listed() || !plan.steps.is_empty() || !plan.kept.is_empty()
     });
     reports.append(skipped);
     Ok(reports)
@@ -215,8 +208,26 @@ fn set_applied(reconciler: &Reconciler<'_>, report: &Report) {
     }
 }
 
+/// The databases of a request, and those of the request before that it is not about any more; and which
+/// are skipped.
+pub(super) async fn all_tasks(
+    reconciler: &Reconciler<'_>,
+    databases: &Databases,
+    earlier: Option<&Databases>,
+) -> Result<(Vec<Task>, Vec<Report>), Error> {
+    let requested = [Some(databases), earlier];
+    let (mut tasks, skipped) = tasks(reconciler, databases, Scope::Listed, requested).await?;
+    if let Some(earlier) = earlier {
+        let left = self::tasks(reconciler, earlier, Scope::NoLongerListed, requested).await?.0;
+        let is_new = |task: &Task| tasks.iter().all(|other| other.database != task.database);
+        let left: Vec<Task> = left.into_iter().filter(is_new).collect();
+        tasks.extend(left);
+    }
+    Ok((tasks, skipped))
+}
+
 /// What `databases` means, and which of it is skipped; `requested` is what may name one of them.
-pub(super) async fn tasks(
+async fn tasks(
     reconciler: &Reconciler<'_>,
     databases: &Databases,
     scope: Scope,

@@ -10,9 +10,9 @@ use crate::postgres::session::Session;
 use crate::postgres::session_error;
 use crate::reconcile::database::Reconciler;
 use crate::reconcile::database::read;
-use crate::reconcile::databases::{run_each, tasks};
+use crate::reconcile::databases::{all_tasks, run_each};
 use crate::reconcile::error::Error;
-use crate::reconcile::task::{Scope, Task};
+use crate::reconcile::task::Task;
 use crate::request::Databases;
 
 /// What was found in one database.
@@ -54,21 +54,29 @@ impl Inspection {
         let parts: Vec<String> = error.chain(problems).chain(parts).collect();
         format!("INSPECTED: {}", parts.join("; "))
     }
+
+    /// Whether an Update would write to it, claims included, or would be refused.
+    fn is_written(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| !plan.is_empty())
+            || self.problems.as_ref().is_some_and(|problems| !problems.is_empty())
+    }
 }
 
-/// Reads each database; `desired` is compared with it where a map is given.
+/// Reads each database; where `is_compared`, beside the desired state, and also those of the request
+/// before that an Update would change.
 ///
 /// # Errors
 /// The list of databases cannot be read, or no connection can be opened.
 pub async fn inspect_all(
     reconciler: &Reconciler<'_>,
     databases: &Databases,
-    desired: Option<&Desired>,
+    earlier: Option<&Databases>,
+    is_compared: bool,
 ) -> Result<Vec<Inspection>, Error> {
-    let (tasks, skipped) =
-        tasks(reconciler, databases, Scope::Listed, [Some(databases), None]).await?;
+    let earlier = earlier.filter(|_| is_compared);
+    let (tasks, skipped) = all_tasks(reconciler, databases, earlier).await?;
     reconciler.progress.set_databases(tasks.len());
-    let inspect = |index: usize| inspect_one(reconciler, &tasks[index], desired);
+    let inspect = |index: usize| inspect_one(reconciler, &tasks[index], is_compared);
     let is_late = |_, _: &_| reconciler.deadline.left().is_zero();
     let inspected = run_each(tasks.len(), inspect, is_late);
     let inspected = inspected.await;
@@ -84,10 +92,11 @@ pub async fn inspect_all(
         error: Some(error),
         ..Inspection::default()
     };
-    let read = tasks.iter().zip(inspected).map(|(task, inspection)| match inspection {
-        Some(Ok(inspection)) => inspection,
-        Some(Err(error)) => failed(&task.database, error.to_string()),
-        None => failed(&task.database, "it was not read in time".to_owned()),
+    let read = tasks.iter().zip(inspected).filter_map(|(task, inspection)| match inspection {
+        Some(Ok(inspection)) => (task.is_listed() || inspection.is_written()).then_some(inspection),
+        Some(Err(error)) if task.may_skip(&error) => None,
+        Some(Err(error)) => Some(failed(&task.database, error.to_string())),
+        None => Some(failed(&task.database, "it was not read in time".to_owned())),
     });
     let skipped =
         skipped.iter().map(|report| failed(&report.task.database, report.plan.kept.join("; ")));
@@ -97,8 +106,10 @@ pub async fn inspect_all(
 async fn inspect_one(
     reconciler: &Reconciler<'_>,
     task: &Task,
-    desired: Option<&Desired>,
+    is_compared: bool,
 ) -> Result<Inspection, Error> {
+    let desired = is_compared.then(|| reconciler.desired_in(task));
+    let desired = desired.as_deref();
     let connection = reconciler.connector.connect(&task.database, task.is_named).await?;
     let session = Session::new(connection, task.database.clone(), reconciler.deadline);
     let catalog = catalog(&session, desired).await;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a broken test environment is a failed test")]
 
+use crate::support::database::Database;
 use crate::support::resource::Resource;
 use crate::support::response::Response;
 use crate::support::test_environment::TestEnvironment;
@@ -130,10 +131,15 @@ fn what_is_kept_is_no_drift_and_what_is_refused_is() {
 
 /// The `Plan` of the same request under `DryRun`.
 fn dry_run(env: &TestEnvironment, event: &Value) -> Value {
+    dry_run_in(env, event, &env.database.name)
+}
+
+/// The same of another database.
+fn dry_run_in(env: &TestEnvironment, event: &Value, database: &str) -> Value {
     let mut event = event.clone();
     event["ResourceProperties"]["DryRun"] = json!(true);
     let response = env.invoke(&event).succeeded();
-    response.document["Plan"][&env.database.name].clone()
+    response.document["Plan"][database].clone()
 }
 
 /// The statements that a response's log announces, each once.
@@ -189,6 +195,51 @@ fn the_plan_is_what_the_update_runs() {
              CREATE EXTENSION pg_trgm SCHEMA ext",
         );
     }
+}
+
+#[test]
+fn a_database_that_leaves_is_in_the_plan_where_the_update_changes_it() {
+    let env = TestEnvironment::new();
+    let other = Database::create();
+    let mut it = Resource::new(&env, "a", "Drop");
+    let of = |databases: Value| json!({ "PluginsMap": { "hstore": "" }, "Databases": databases });
+    let [app, left] = [&env.database.name, &other.name];
+    it.deliver("Create", &of(json!([app, left]))).succeeded();
+    let inspect = |it: &Resource, properties: &Value| {
+        let update = it.event("Update", properties);
+        let mut inspect = update.clone();
+        inspect["RequestType"] = json!("Inspect");
+        (env.direct(&inspect).succeeded()["Databases"].clone(), update)
+    };
+    let actions = |plan: &Value| -> Vec<Value> {
+        plan.as_array().into_iter().flatten().map(|it| it["Action"].clone()).collect()
+    };
+    let (databases, update) = inspect(&it, &of(json!(app)));
+    assert_eq!((&databases[0]["Drift"], &databases[0]["Plan"]), (&json!(false), &json!([])));
+    assert_eq!((&databases[1]["Database"], &databases[1]["Drift"]), (&json!(left), &json!(true)));
+    assert_eq!(actions(&databases[1]["Plan"]), ["drop", "claims", "claims"]);
+    assert_eq!(dry_run_in(&env, &update, left), databases[1]["Plan"]);
+    // Only the claims leave.
+    let retained =
+        json!({ "PluginsMap": { "hstore": "" }, "Databases": app, "RemovalPolicy": "Retain" });
+    let (databases, update) = inspect(&it, &retained);
+    assert_eq!(actions(&databases[1]["Plan"]), ["claims", "claims"]);
+    assert_eq!(databases[1]["Drift"], false);
+    assert_eq!(dry_run_in(&env, &update, left), databases[1]["Plan"]);
+    // What depends on it there refuses the Update.
+    other.query("CREATE TABLE t (id int, h hstore)");
+    let (databases, update) = inspect(&it, &of(json!(app)));
+    let problem = databases[1]["Problems"][0].as_str().expect("a problem");
+    env.deliver(&update).failed(&[left, problem]);
+    // A database without anything of the resource's is not told, nor is one that is gone.
+    other.query("DROP TABLE t");
+    it.deliver("Update", &of(json!(app))).succeeded();
+    let before = it.properties.clone();
+    for databases in [json!([app, left]), json!([app, "no_such_database"])] {
+        it.properties["Databases"] = databases;
+        assert_eq!(inspect(&it, &of(json!(app))).0.as_array().map(Vec::len), Some(1));
+    }
+    it.properties = before;
 }
 
 #[test]
