@@ -1,18 +1,18 @@
 //! What there is, and how it differs from the desired state.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::planner::catalog::{Catalog, Installed};
-use crate::planner::desired::{
-    Desired, DesiredExtension, DesiredVersion, DowngradePolicy, Unnamed,
-};
+use crate::planner::desired::{Desired, DesiredExtension, DesiredVersion, DowngradePolicy};
 use crate::planner::entries::{Entries, resolve};
 use crate::planner::plan;
 use crate::planner::removal::ownership::Claimant;
 use crate::planner::step::Step;
-use crate::planner::version::{self, VersionChange, default_update};
+use crate::planner::steps::Planner;
+use crate::planner::version::{self, VersionChange};
 use crate::planner::version_order::rank;
 use crate::problem::Problem;
 
@@ -146,16 +146,25 @@ pub fn inspect(desired: Option<&Desired>, catalog: &Catalog) -> Vec<Inspected> {
         wanted: Some(entry.version.to_string()),
         state: Some(State::Missing),
     });
-    let installed = catalog.installed.iter().map(|it| installed(it, desired, &entries, catalog));
+    // What the key `'*'` keeps is not known by itself.
+    let steps = desired.map(|desired| Planner::plan(desired, catalog).steps).unwrap_or_default();
+    let updated = steps.into_iter().filter_map(|step| match step {
+        Step::Update { name, .. } => Some(name),
+        _ => None,
+    });
+    let updated: BTreeSet<String> = updated.collect();
+    let installed = catalog.installed.iter();
+    let installed = installed.map(|it| installed_of(it, desired, &entries, &updated, catalog));
     let mut inspected: Vec<Inspected> = installed.chain(missing).collect();
     inspected.sort_by(|a, b| a.name.cmp(&b.name));
     inspected
 }
 
-fn installed(
+fn installed_of(
     installed: &Installed,
     desired: Option<&Desired>,
     entries: &Entries,
+    updated: &BTreeSet<String>,
     catalog: &Catalog,
 ) -> Inspected {
     let Installed { name, version, schema, owner, .. } = installed;
@@ -170,11 +179,7 @@ fn installed(
     let unnamed = desired.and_then(|desired| desired.unnamed);
     let state = match (entry, unnamed) {
         (Some(entry), _) => state_of(installed, entry, desired, catalog),
-        (None, Some(Unnamed::Latest))
-            if matches!(default_update(installed, entries, catalog), Ok(Some(_))) =>
-        {
-            State::OtherVersion
-        }
+        (None, Some(_)) if updated.contains(name) => State::OtherVersion,
         (None, Some(_)) => State::AsWanted,
         (None, None) => State::NotListed,
     };

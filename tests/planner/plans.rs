@@ -13,6 +13,7 @@
 use std::fmt::Write;
 
 use cfn_postgres_extensions::cloudformation::properties;
+use cfn_postgres_extensions::planner::inspect::{State, compare};
 use cfn_postgres_extensions::planner::plan::plan;
 use cfn_postgres_extensions::planner::step::Step;
 use serde_json::{Value, json};
@@ -111,6 +112,12 @@ fn planned_with(properties: Value, changes: Value) -> String {
     };
     match plan(&request.desired, &catalog) {
         Ok(plan) => {
+            // What is kept is no drift, nor told as one.
+            let compared = compare(&request.desired, &catalog).extensions;
+            let is_right = |it: Option<State>| {
+                matches!(it, Some(State::AsWanted | State::NotListed)) || !plan.steps.is_empty()
+            };
+            assert!(compared.iter().all(|it| is_right(it.state)), "{compared:#?}");
             let steps = lines("", &plan.steps);
             let words = plan.steps.iter().filter_map(Step::change);
             steps + &lines("-- ", words) + &lines("-- ", &plan.kept)
