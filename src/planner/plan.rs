@@ -33,11 +33,9 @@ pub fn plan(desired: &Desired, catalog: &Catalog) -> Result<Plan, Vec<Problem>> 
     planner.problems.extend(scripts::problems(&planner.steps, catalog));
     planner.kept.extend(scripts::warning(&planner.steps, catalog));
     let removal = decide::removal(desired, catalog, planner.listed());
-    // Under CASCADE first: it must not take along what this very plan creates. Else last: an update
-    // may end what depends on it.
+    // First: what is created may have the same objects, and CASCADE must not take it along.
     let steps = &mut planner.steps;
-    let first = matches!(&removal.drop, Some(Step::Drop { cascade: true, .. }));
-    steps.splice(if first { 0..0 } else { steps.len()..steps.len() }, removal.drop);
+    steps.splice(0..0, removal.drop);
     steps.extend(removal.changes.into_iter().map(Step::Claims));
     let is_written = !steps.is_empty();
     planner.kept.extend(removal.kept);

@@ -43,7 +43,7 @@ fn an_entry_that_leaves_the_map() {
     assert_eq!(
         response.data("Changes"),
         env.with_default_versions(
-            "updated hstore 1.6 to 1.7; dropped cube 1.5; dropped earthdistance 1.1"
+            "dropped cube 1.5; dropped earthdistance 1.1; updated hstore 1.6 to 1.7"
         )
     );
     assert_eq!(env.database.installed(), "hstore 1.7");
@@ -175,6 +175,28 @@ fn rows_of_the_user_in_an_extensions_tables() {
         response.data("Changes"),
         "dropped keeper 1.0; dropped along with that: the rows of public.kept"
     );
+}
+
+#[test]
+fn an_extension_is_replaced_by_one_with_the_same_objects() {
+    let env = TestEnvironment::new();
+    for policy in ["Drop", "DropCascade"] {
+        let mut it = Resource::new(&env, policy, policy);
+        it.create(&json!({ "keeper": "" })).succeeded();
+        let response = it.update(&json!({ "successor": "" })).succeeded();
+        assert_eq!(response.data("Changes"), "dropped keeper 1.0; created successor 1.0");
+        it.delete().succeeded();
+        // Both or neither.
+        it.create(&json!({ "keeper": "" })).succeeded();
+        env.run_after_create("successor", "RAISE 'not here'");
+        it.update(&json!({ "successor": "" })).failed(&["not here"]);
+        assert_eq!(env.database.installed(), "keeper 1.0");
+        env.database.query("DROP FUNCTION public.run_after_create CASCADE");
+        it.delete().succeeded();
+    }
+    env.database.query("CREATE EXTENSION keeper");
+    let map = json!({ "keeper": "absent", "successor": "" });
+    assert_eq!(env.create(&map).data("Changes"), "dropped keeper 1.0; created successor 1.0");
 }
 
 #[test]
