@@ -49,6 +49,8 @@ ERRORS = {
     "InternalServerError": ("Internal server error", 500),
     "InvalidDBInstanceState": ("Instance {} is not currently in the available state.", 400),
     "InvalidDBClusterStateFault": ("Cluster {} is not in available state.", 400),
+    "InvalidDBSnapshotState": ("The snapshot is not currently in the available state.", 400),
+    "InvalidDBClusterSnapshotStateFault": ("The snapshot is not in the available state.", 400),
     "SnapshotQuotaExceeded": ("Cannot create more than 100 manual snapshots", 400),
     "TooManyRequestsException": ("Rate Exceeded.", 429),
 }

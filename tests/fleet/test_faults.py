@@ -299,6 +299,17 @@ def test_a_run_that_cannot_go_on_says_so(planned, services):
     assert set(planned.statuses(run).values()) == {"PENDING"}
 
 
+def test_a_run_with_the_name_of_another_in_the_table_changes_nothing_there(planned):
+    table = planned.fleet.outputs["TableName"]
+    item = {"Run": {"S": "taken"}, "Item": {"S": "run"}, "Execution": {"S": "of another"}}
+    planned.fleet.dynamodb.put_item(TableName=table, Item=item)
+    _, ended = planned.fleet.run("taken", Mode="Plan", Waves=[planned.name], Properties=CREATE)
+    assert (ended["status"], ended["error"]) == ("FAILED", "RunExists")
+    (left,) = planned.fleet.table("taken")
+    assert left["Execution"] == "of another"
+    planned.fleet.dynamodb.delete_item(TableName=table, Key={k: item[k] for k in ("Run", "Item")})
+
+
 def test_the_status_of_a_run_that_could_not_record_its_end_is_that_of_its_execution(
     planned, services
 ):

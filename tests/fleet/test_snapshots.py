@@ -381,6 +381,27 @@ def test_a_second_sweep_finds_nothing_more(swept, sweep, rds):
     assert set(rds.snapshots()) == swept - DELETED
 
 
+@pytest.mark.parametrize("kind, action, code, why", [
+    ("instance", "DescribeDBInstances", "Throttling", "cannot be described: Rds.RdsException"),
+    ("cluster", "DescribeDBClusters", "Throttling", "cannot be described: Rds.RdsException"),
+    ("instance", "DeleteDBSnapshot", "InvalidDBSnapshotState", "InvalidDbSnapshotState"),
+    ("cluster", "DeleteDBClusterSnapshot", "InvalidDBClusterSnapshotStateFault",
+     "InvalidDbClusterSnapshotState"),
+])  # fmt: skip
+def test_the_sweep_keeps_what_rds_does_not_describe_or_delete(
+    swept, sweep, rds, services, kind, action, code, why
+):
+    with services.faulty(action, faults.fails(code)):
+        execution = sweep()
+    assert execution["status"] == "SUCCEEDED", execution
+    output = json.loads(execution["output"])
+    left = {name for name in DELETED if SWEPT[name][1] == kind}
+    kept = {one["Snapshot"]: one["Why"] for one in output["Kept"]}
+    assert left and all(why in kept[name] for name in left)
+    assert set(output["Deleted"]) == DELETED - left
+    assert set(rds.snapshots()) == swept - (DELETED - left)
+
+
 @pytest.mark.parametrize("given", [{"Dryrun": True}, {"DryRun": "true"}, {"DryRun": 1}])
 def test_a_sweep_with_an_invalid_input_deletes_nothing(swept, sweep, rds, given):
     execution = sweep(**given)

@@ -210,6 +210,8 @@ def test_all_of_an_assignment_takes_effect_at_once(run):
         ("rds", "describe_db_instances", "Throttling"),
         ("rds", "describe_db_instances", "InvalidDBInstanceState"),
         ("rds", "describe_db_instances", "InvalidDBClusterStateFault"),
+        ("rds", "describe_db_instances", "InvalidDBSnapshotState"),
+        ("rds", "describe_db_instances", "InvalidDBClusterSnapshotStateFault"),
         ("rds", "describe_db_instances", "SnapshotQuotaExceeded"),
         ("dynamodb", "list_tables", "ThrottlingException"),
         ("dynamodb", "list_tables", "ProvisionedThroughputExceededException"),
