@@ -295,7 +295,7 @@ def test_a_run_that_cannot_go_on_says_so(planned, services):
     assert ended["status"] == "FAILED"
     assert ended["error"] == "DynamoDb.InternalServerErrorException"
     status = planned.fleet.status(run)
-    assert (status["Step"], status["Cause"]) == ("Done", ended["cause"])
+    assert (status["Step"], status["Cause"]) == ("Planning", ended["cause"])
     assert set(planned.statuses(run).values()) == {"PENDING"}
 
 

@@ -141,12 +141,23 @@ def test_all_mistakes_of_an_input_are_told_at_once(stack):
 
 
 def test_an_empty_fleet_is_no_failure(stack):
-    run, execution = stack.run(Waves=["nobody"])
+    run, execution = stack.run(Waves=[])
     assert execution["status"] == "SUCCEEDED", execution
     assert set(json.loads(execution["output"])["Counts"].values()) == {0}
     status = stack.status(run)
     assert (status["Status"], status["Step"], status["Databases"]) == ("SUCCEEDED", "Done", [])
     assert "no secret has the tag PostgresExtensions" in status["Cause"]
+
+
+def test_a_wave_that_no_database_has_fails_the_run(fleet):
+    given = {"Properties": properties(hstore="1.4"), "Waves": ["a", "bb", "C"]}
+    run, execution = fleet.run(Mode="Apply", **given)
+    assert (execution["status"], execution["error"]) == ("FAILED", "InvalidInput")
+    cause = "no secret has the tag PostgresExtensions with the value `bb`, `C`: correct Waves"
+    assert execution["cause"] == cause
+    status = fleet.status(run)
+    assert (status["Status"], status["Step"], status["Cause"]) == ("FAILED", "Choosing", cause)
+    assert set(outcome(fleet, run).values()) == {"PENDING"}
 
 
 # The modes
