@@ -84,7 +84,8 @@ many: ## 200 databases on one server, within one budget
 	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function -- many_databases --nocapture
 
 simulate: ## CloudFormation's model: 10,000 random histories
-	SIMULATOR_HISTORIES=10000 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models simulator::
+	SIMULATOR_HISTORIES=10000 INSPECT_HISTORIES=200 $(WITH_POSTGRES) -- \
+	    cargo test $(FEATURES) --test models -- simulator:: inspect::
 
 soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
 	SOAK_EVENTS=$${SOAK_EVENTS:-500} $(WITH_POSTGRES) -- cargo test $(FEATURES) --test models soak:: -- --nocapture

@@ -9,8 +9,8 @@ As a command:
 
 `run` runs COMMAND with TEST_PG_HOST, _PORT, _USER, _PASSWORD, _CA (a PEM file) and _BIN set,
 removes the cluster, and exits as COMMAND did. --extensions names a JSON file of extensions to offer
-besides the server's own: `{name: {"control": text, "scripts": {version: SQL}}}`; with --no-others
-instead of them. `control` takes commands on standard input, one a line, and describes the server in
+besides the server's own: `{name: {"control": text, "scripts": {version: SQL}}}`. --others NAME,...
+offers of the server's own no others than these. `control` takes commands on standard input, one a line, and describes the server in
 a line of JSON after the start and after each command:
 
     kill   SIGKILL to the server and all its backends at once
@@ -350,8 +350,9 @@ def children(parent):
 
 
 def with_extensions(binaries, extensions, others, folder):
-    """The folder of a server that offers more extensions, or no others but `plpgsql`. PostgreSQL
-    finds its files by where its own binary lies: a copy of it beside links to all the rest."""
+    """The folder of a server that offers more extensions, and of its own the `others` and `plpgsql`
+    alone where these are named. PostgreSQL finds its files by where its own binary lies: a copy of
+    it beside links to all the rest."""
     try:
         asked = [os.path.join(binaries, "pg_config"), "--sharedir"]
         share = subprocess.check_output(asked, text=True).strip()
@@ -377,10 +378,13 @@ def with_extensions(binaries, extensions, others, folder):
         if name != "extension":
             os.symlink(os.path.join(share, name), os.path.join(new_share, name))
     for name in os.listdir(os.path.join(share, "extension")):
-        if not others and not name.startswith("plpgsql"):
+        extension = name.split("--")[0].removesuffix(".control")
+        if others is not None and extension not in ("plpgsql", *others):
             continue
         source = os.path.join(share, "extension", name)
         os.symlink(source, os.path.join(new_share, "extension", name))
+    if not extensions:
+        return new_binaries
     with open(extensions) as described:
         for name, extension in json.load(described).items():
             files = {f"{name}--{of}.sql": sql for of, sql in extension["scripts"].items()}
@@ -458,9 +462,9 @@ def start(server, account, until=("ready",), port=None):
 
 
 @contextlib.contextmanager
-def cluster(bin=None, major=None, settings=None, user="postgres", extensions=None, others=True):
+def cluster(bin=None, major=None, settings=None, user="postgres", extensions=None, others=None):
     """A running cluster, removed at the end; `settings` go into postgresql.conf, `extensions` is a
-    JSON file of extensions to offer besides the server's own, or instead of these (`others`)."""
+    JSON file of extensions to offer besides the server's own, or besides the `others` of these."""
     binaries = os.path.abspath(bin) if bin else find_binaries(major)
     if not os.path.exists(os.path.join(binaries, "postgres")):
         raise Failure(f"there is no PostgreSQL server in {binaries}: {INSTALL}")
@@ -478,7 +482,7 @@ def cluster(bin=None, major=None, settings=None, user="postgres", extensions=Non
             os.mkdir(os.path.realpath(data), 0o700)
         give_to(folder, account)
         server.bin = reachable_binaries(binaries, folder, account)
-        if extensions:
+        if extensions or others is not None:
             server.bin = with_extensions(server.bin, extensions, others, folder)
         with open(secret, "w") as out:
             out.write(server.password)
@@ -529,7 +533,7 @@ def cluster_of(arguments):
         major=arguments.major,
         settings=settings,
         extensions=arguments.extensions,
-        others=not arguments.no_others,
+        others=arguments.others,
     )
 
 
@@ -620,7 +624,8 @@ def main():
         each.add_argument("--bin", help="the folder with initdb and postgres")
         each.add_argument("--major", type=int, help="take an installed server of this version")
         each.add_argument("--extensions", help="a JSON file of more extensions to offer")
-        each.add_argument("--no-others", action="store_true", help="offer only these extensions")
+        each.add_argument("--others", type=lambda names: names.split(","), metavar="NAME,...",
+                          help="offer of the server's own only these")
         each.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     one.add_argument("command", nargs=argparse.REMAINDER)
     three.add_argument("--upgrade-to", help="the folder of a newer server, for `upgrade`")

@@ -4,5 +4,6 @@
 mod support;
 
 mod claims;
+mod inspect;
 mod simulator;
 mod soak;

@@ -26,6 +26,14 @@ impl Cluster {
         Self::control(&bin.into_iter().chain(settings).collect::<Vec<_>>())
     }
 
+    /// The same, that offers these extensions and no others.
+    pub fn offering(extensions: &[&str], settings: &[&str]) -> Self {
+        let others = format!("--others={}", extensions.join(","));
+        let mut arguments = vec!["--bin", &server().bin, &others];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        Self::control(&arguments)
+    }
+
     /// One of the machine's own server, for [`upgrade`](Self::upgrade) to the server under test; `None`
     /// where that is no newer, or has no `pg_upgrade`.
     pub fn to_upgrade() -> Option<Self> {
@@ -83,8 +91,13 @@ impl Cluster {
 
     /// What the server has logged since it started.
     pub fn log(&self) -> String {
-        let path = Path::new(&self.server.ca).with_file_name("server.log");
+        let path = self.log_path();
         String::from_utf8_lossy(&std::fs::read(path).expect("the server's log")).into_owned()
+    }
+
+    /// The file of its log.
+    pub fn log_path(&self) -> PathBuf {
+        Path::new(&self.server.ca).with_file_name("server.log")
     }
 
     /// Kills the server and all its backends, as a power failure would.

@@ -27,7 +27,7 @@ pub fn run_beside(test: &str) -> String {
     fs::write(&file, extensions.to_string()).expect("a file");
     let output = Command::new("python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/postgres.py"))
-        .args(["run", "--bin", &server().bin, "--extensions", &file, "--no-others", "--"])
+        .args(["run", "--bin", &server().bin, "--extensions", &file, "--others=", "--"])
         .arg(std::env::current_exe().expect("this very program"))
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
