@@ -45,7 +45,7 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 
 test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
-	$(DEMO)/pytest tests/deployment --ignore tests/deployment/test_terraform.py
+	$(DEMO)/pytest tests/deployment --ignore-glob '*/test_terraform*.py'
 
 test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSONata result twice
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
@@ -53,9 +53,9 @@ test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSO
 	$(DEMO)/pytest tests/fleet
 	node tests/fleet/replay.mjs target/fleet/evaluations-*.jsonl
 
-test-terraform: .venv ## an invocation by the real Terraform
+test-terraform: .venv ## terraform/, and an invocation, by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
-	$(DEMO)/pytest tests/deployment/test_terraform.py
+	$(DEMO)/pytest tests/deployment/test_terraform*.py
 
 # Tests of AWS, Lambda, certificates and an emulated server: the version of PostgreSQL changes none of them.
 OF_ANY_VERSION := protocol:: connect::iam connect::network connect::tls::every_root faults::responding \

@@ -9,7 +9,11 @@ import pytest
 from deployment import USER_DATABASES, Deployment
 
 # Each module has databases of its own.
-DATABASES = (*USER_DATABASES, "organisation", "permissions", "pipeline", "responder", "terraform")
+DATABASES = (
+    *USER_DATABASES,
+    *("organisation", "permissions", "pipeline", "responder"),
+    *("terraform", "terraform_module", "terraform_one", "terraform_two"),
+)
 
 
 @pytest.fixture(scope="session")
