@@ -301,11 +301,13 @@ def test_a_run_that_cannot_go_on_says_so(planned, services):
 
 def test_a_run_with_the_name_of_another_in_the_table_changes_nothing_there(planned):
     table = planned.fleet.outputs["TableName"]
-    item = {"Run": {"S": "taken"}, "Item": {"S": "run"}, "Execution": {"S": "of another"}}
+    item = {"Run": {"S": "name-of-another"}, "Item": {"S": "run"}, "Execution": {"S": "of another"}}
     planned.fleet.dynamodb.put_item(TableName=table, Item=item)
-    _, ended = planned.fleet.run("taken", Mode="Plan", Waves=[planned.name], Properties=CREATE)
+    _, ended = planned.fleet.run(
+        "name-of-another", Mode="Plan", Waves=[planned.name], Properties=CREATE
+    )
     assert (ended["status"], ended["error"]) == ("FAILED", "RunExists")
-    (left,) = planned.fleet.table("taken")
+    (left,) = planned.fleet.table("name-of-another")
     assert left["Execution"] == "of another"
     planned.fleet.dynamodb.delete_item(TableName=table, Key={k: item[k] for k in ("Run", "Item")})
 
