@@ -120,10 +120,13 @@ pub fn plan(reports: &[Report]) -> Value {
     Value::Object(plans.collect())
 }
 
-/// `Changes`: the parts of one database as they are; those of several with its name before each.
+/// `Changes`: of each database what was installed and changed, then what was dropped, then what was
+/// kept; with several databases each part begins with its database's name.
 pub fn changes(reports: &[Report]) -> String {
     let parts = reports.iter().flat_map(|report| {
-        let steps = report.plan.steps.iter().filter_map(Step::change);
+        let (dropped, others): (Vec<&Step>, Vec<&Step>) =
+            report.plan.steps.iter().partition(|step| matches!(step, Step::Drop { .. }));
+        let steps = others.into_iter().chain(dropped).filter_map(Step::change);
         let kept = report.plan.kept.iter().cloned();
         let several = reports.len() > 1;
         steps.chain(kept).map(move |part| {

@@ -59,7 +59,7 @@ fn a_resource_from_apply_to_destroy() {
     assert!(env.database.installed().contains("hstore 1.4"));
     let response = it.apply(&json!({ "PluginsMap": { "hstore": "1.7", "citext": "" } }));
     let unaccent = env.default_version("unaccent");
-    let changes = format!("dropped unaccent {unaccent}; updated hstore 1.4 to 1.7");
+    let changes = format!("updated hstore 1.4 to 1.7; dropped unaccent {unaccent}");
     assert_eq!(response.data("Changes"), changes);
     // The input is the one of a Create: without the key it would be installed again.
     it.destroy();

@@ -20,7 +20,7 @@ fn a_dry_run_drops_and_records_nothing() {
     let response = env.deliver_once(&event).succeeded();
     assert_eq!(
         response.data("Changes"),
-        env.with_default_versions("dropped hstore 1.7; created citext 1.6")
+        env.with_default_versions("created citext 1.6; dropped hstore 1.7")
     );
     response.logged("Dry run: DROP EXTENSION \"hstore\" RESTRICT;");
     assert_eq!(response.data("After"), env.with_default_versions("citext 1.6, plpgsql 1.0"));

@@ -61,7 +61,7 @@ fn an_entry_wins_in_whatever_case() {
     let trgm = env.default_version("pg_trgm");
     assert_eq!(
         response.data("Changes"),
-        format!("dropped hstore 1.6; updated pg_trgm 1.3 to {trgm}")
+        format!("updated pg_trgm 1.3 to {trgm}; dropped hstore 1.6")
     );
     assert_eq!(response.data("hstore"), "absent");
 }

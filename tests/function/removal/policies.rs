@@ -43,7 +43,7 @@ fn an_entry_that_leaves_the_map() {
     assert_eq!(
         response.data("Changes"),
         env.with_default_versions(
-            "dropped cube 1.5; dropped earthdistance 1.1; updated hstore 1.6 to 1.7"
+            "updated hstore 1.6 to 1.7; dropped cube 1.5; dropped earthdistance 1.1"
         )
     );
     assert_eq!(env.database.installed(), "hstore 1.7");
@@ -184,7 +184,7 @@ fn an_extension_is_replaced_by_one_with_the_same_objects() {
         let mut it = Resource::new(&env, policy, policy);
         it.create(&json!({ "keeper": "" })).succeeded();
         let response = it.update(&json!({ "successor": "" })).succeeded();
-        assert_eq!(response.data("Changes"), "dropped keeper 1.0; created successor 1.0");
+        assert_eq!(response.data("Changes"), "created successor 1.0; dropped keeper 1.0");
         it.delete().succeeded();
         // Both or neither.
         it.create(&json!({ "keeper": "" })).succeeded();
@@ -196,7 +196,7 @@ fn an_extension_is_replaced_by_one_with_the_same_objects() {
     }
     env.database.query("CREATE EXTENSION keeper");
     let map = json!({ "keeper": "absent", "successor": "" });
-    assert_eq!(env.create(&map).data("Changes"), "dropped keeper 1.0; created successor 1.0");
+    assert_eq!(env.create(&map).data("Changes"), "created successor 1.0; dropped keeper 1.0");
 }
 
 #[test]

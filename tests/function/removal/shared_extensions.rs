@@ -129,13 +129,13 @@ fn a_cascade_takes_no_extension_that_is_listed() {
 }
 
 #[test]
-fn a_cascade_takes_nothing_along_that_the_same_request_creates() {
+fn a_drop_takes_nothing_along_that_the_same_request_creates() {
     // `leech` uses `hstore` without declaring it, so it is not known before.
-    for (policy, words) in [("DropCascade", "42704"), ("Drop", "2BP01")] {
+    for policy in ["DropCascade", "Drop"] {
         let env = TestEnvironment::new();
         let mut it = Resource::new(&env, "a", policy);
         it.create(&json!({ "hstore": "1.7" })).succeeded();
-        it.update(&json!({ "leech": "" })).failed(&[words, "nothing was changed"]);
+        it.update(&json!({ "leech": "" })).failed(&["42704", "nothing was changed"]);
         assert_eq!(env.database.installed(), "hstore 1.7");
         it.update(&json!({ "leech": "", "hstore": "1.7" })).succeeded();
         it.delete().succeeded();
