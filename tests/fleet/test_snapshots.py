@@ -276,7 +276,9 @@ def test_a_backup_snapshots_each_server_once_and_changes_nothing(fleet, rds):
 
 # The sweep
 
-PAST, TODAY, FUTURE = "2020-02-29", datetime.date.today().isoformat(), "2999-12-31"
+PAST, FUTURE = "2020-02-29", "2999-12-31"
+# Of the sweep, whose day is that of UTC.
+TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
 OURS = {"CreatedBy": "fleet", "Run": "run"}
 # Name of a snapshot: (server, kind, tags, a part of why it is kept; None: it is deleted).
 SWEPT = {
