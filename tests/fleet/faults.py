@@ -51,6 +51,8 @@ ERRORS = {
     "InvalidDBClusterStateFault": ("Cluster {} is not in available state.", 400),
     "InvalidDBSnapshotState": ("The snapshot is not currently in the available state.", 400),
     "InvalidDBClusterSnapshotStateFault": ("The snapshot is not in the available state.", 400),
+    "DBSnapshotNotFound": ("DBSnapshot not found.", 404),
+    "DBClusterSnapshotNotFoundFault": ("DBClusterSnapshot not found.", 404),
     "SnapshotQuotaExceeded": ("Cannot create more than 100 manual snapshots", 400),
     "TooManyRequestsException": ("Rate Exceeded.", 429),
 }
@@ -135,6 +137,15 @@ def snapshot_is(status):
     return respond
 
 
+def of_rds(call, result):
+    """The response of RDS whose result is this XML."""
+    text = (
+        f'<{call.action}Response xmlns="http://rds.amazonaws.com/doc/2014-10-31/">'
+        f"<{call.action}Result>{result}</{call.action}Result></{call.action}Response>"
+    )
+    return Response(200, {"Content-Type": "text/xml"}, text.encode())
+
+
 def in_pages(size, automated=()):
     """A fault: snapshots come in pages of this size, which the emulator's do not, and those named
     in `automated` are RDS's own."""
@@ -153,12 +164,7 @@ def in_pages(size, automated=()):
         page = "".join(snapshots[start : start + size])
         last = start + size >= len(snapshots)
         marker = "" if last else f"<Marker>{start + size}</Marker>"
-        text = (
-            f'<{call.action}Response xmlns="http://rds.amazonaws.com/doc/2014-10-31/">'
-            f"<{call.action}Result>{marker}<{element}s>{page}</{element}s></{call.action}Result>"
-            f"</{call.action}Response>"
-        )
-        return Response(response.status, {"Content-Type": "text/xml"}, text.encode())
+        return of_rds(call, f"{marker}<{element}s>{page}</{element}s>")
 
     return respond
 

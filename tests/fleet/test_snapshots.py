@@ -331,18 +331,22 @@ def sweep(fleet, services):
             services.faulty("DescribeDBSnapshots", pages),
             services.faulty("DescribeDBClusterSnapshots", pages),
         ):
-            states = fleet.states
-            execution = states.start_execution(
-                stateMachineArn=fleet.outputs["SweepStateMachineArn"], input=json.dumps(given)
-            )["executionArn"]
-
-            def ended():
-                found = states.describe_execution(executionArn=execution)
-                return found["status"] != "RUNNING" and found
-
-            return fleet.aws.wait_for("the sweep ends", ended)
+            return run_sweep(fleet, **given)
 
     return sweep
+
+
+def run_sweep(fleet, **given):
+    """Runs the sweep and returns the execution."""
+    execution = fleet.states.start_execution(
+        stateMachineArn=fleet.outputs["SweepStateMachineArn"], input=json.dumps(given)
+    )["executionArn"]
+
+    def ended():
+        found = fleet.states.describe_execution(executionArn=execution)
+        return found["status"] != "RUNNING" and found
+
+    return fleet.aws.wait_for("the sweep ends", ended)
 
 
 def check(execution):
@@ -354,6 +358,7 @@ def check(execution):
     assert set(kept) == set(SWEPT) - DELETED
     for name, why in kept.items():
         assert SWEPT[name][-1] in why, name
+    assert output["Counts"] == {"Deleted": len(DELETED), "Kept": len(kept), "Left": 0}
 
 
 def test_the_sweep_deletes_what_is_ours_and_due(swept, sweep, rds):
@@ -384,24 +389,86 @@ def test_a_second_sweep_finds_nothing_more(swept, sweep, rds):
 
 
 @pytest.mark.parametrize("kind, action, code, why", [
-    ("instance", "DescribeDBInstances", "Throttling", "cannot be described: Rds.RdsException"),
-    ("cluster", "DescribeDBClusters", "Throttling", "cannot be described: Rds.RdsException"),
-    ("instance", "DeleteDBSnapshot", "InvalidDBSnapshotState", "InvalidDbSnapshotState"),
+    ("instance", "DescribeDBInstances", "Throttling",
+     "its server cannot be described: Rds.RdsException: Rate exceeded"),
+    ("cluster", "DescribeDBClusters", "Throttling",
+     "its server cannot be described: Rds.RdsException: Rate exceeded"),
+    ("instance", "DeleteDBSnapshot", "InvalidDBSnapshotState",
+     "it cannot be deleted: Rds.InvalidDbSnapshotStateException: The snapshot is not currently in"),
     ("cluster", "DeleteDBClusterSnapshot", "InvalidDBClusterSnapshotStateFault",
-     "InvalidDbClusterSnapshotState"),
+     "it cannot be deleted: Rds.InvalidDbClusterSnapshotStateException: The snapshot is not in"),
 ])  # fmt: skip
-def test_the_sweep_keeps_what_rds_does_not_describe_or_delete(
+def test_the_sweep_fails_with_what_rds_does_not_describe_or_delete(
     swept, sweep, rds, services, kind, action, code, why
 ):
     with services.faulty(action, faults.fails(code)):
         execution = sweep()
+    assert (execution["status"], execution["error"]) == ("FAILED", "SnapshotsNotDeleted")
+    left = {name for name in DELETED if SWEPT[name][1] == kind}
+    if action.startswith("Describe"):
+        left |= {name for name, (_, of, _, kept) in SWEPT.items() if of == kind and "gone" in str(kept)}
+    counts, reasons = execution["cause"].split(". The first reasons: ")
+    deleted = DELETED - left
+    assert counts == (
+        f"{len(left)} snapshots are due and were not deleted, {len(deleted)} were"
+    )
+    reasons = dict(reason.split(": ", 1) for reason in reasons.split("; "))
+    assert set(reasons) == left
+    assert all(reason.startswith(why) for reason in reasons.values()), reasons
+    assert set(rds.snapshots()) == swept - deleted
+
+
+@pytest.mark.parametrize("action, code", [
+    ("DeleteDBSnapshot", "DBSnapshotNotFound"),
+    ("DeleteDBClusterSnapshot", "DBClusterSnapshotNotFoundFault"),
+])  # fmt: skip
+def test_a_snapshot_that_is_gone_already_is_no_failure(swept, sweep, services, action, code):
+    with services.faulty(action, faults.fails(code)):
+        check(sweep())
+
+
+def test_a_sweep_of_many_snapshots_stays_below_the_quotas_of_a_state(fleet, rds, services):
+    """Names are as long as RDS has them."""
+    page, due, later = 25, 320, 900
+    [server] = rds.client.describe_db_instances(DBInstanceIdentifier="app")["DBInstances"]
+    names = [f"{PREFIX}-{number:04}-".ljust(255, "x") for number in range(due + later)]
+
+    def snapshots(call):
+        start = int(call.parameters.get("Marker", 0))
+        found = "".join(
+            f"<DBSnapshot><DBSnapshotIdentifier>{name}</DBSnapshotIdentifier>"
+            f"<DBInstanceIdentifier>app</DBInstanceIdentifier><SnapshotType>manual</SnapshotType>"
+            f"<DbiResourceId>{server['DbiResourceId']}</DbiResourceId><TagList>"
+            f"<Tag><Key>CreatedBy</Key><Value>{fleet.stack}</Value></Tag><Tag><Key>DeleteOn</Key>"
+            f"<Value>{PAST if number < due else FUTURE}</Value></Tag></TagList></DBSnapshot>"
+            for number, name in enumerate(names[start : start + page], start)
+        )
+        marker = f"<Marker>{start + page}</Marker>" if start + page < len(names) else ""
+        return faults.of_rds(call, f"{marker}<DBSnapshots>{found}</DBSnapshots>")
+
+    deleted = []
+
+    def delete(call):
+        deleted.append(call.parameters["DBSnapshotIdentifier"])
+        return faults.of_rds(call, "")
+
+    with (
+        services.faulty("DescribeDBSnapshots", snapshots),
+        services.faulty("DeleteDBSnapshot", delete),
+    ):
+        execution = run_sweep(fleet)
     assert execution["status"] == "SUCCEEDED", execution
     output = json.loads(execution["output"])
-    left = {name for name in DELETED if SWEPT[name][1] == kind}
-    kept = {one["Snapshot"]: one["Why"] for one in output["Kept"]}
-    assert left and all(why in kept[name] for name in left)
-    assert set(output["Deleted"]) == DELETED - left
-    assert set(rds.snapshots()) == swept - (DELETED - left)
+    assert output["Counts"] == {"Deleted": 300, "Kept": later, "Left": due - 300}
+    assert sorted(output["Deleted"]) == sorted(deleted) == names[:300]
+    assert [one["Snapshot"] for one in output["Kept"]] == names[due : due + 200]
+    sizes = {
+        f"{what} of {line['state']}": line[what]
+        for line in faults.recorded(fleet.aws, "states")
+        if line["execution"] == execution["executionArn"]
+        for what in {"arguments", "result", "input", "output", "variables"} & set(line)
+    }
+    assert {name: size for name, size in sizes.items() if size >= 256 << 10} == {}
 
 
 @pytest.mark.parametrize("given", [{"Dryrun": True}, {"DryRun": "true"}, {"DryRun": 1}])
