@@ -4,6 +4,7 @@ import collections
 import contextlib
 import glob
 import itertools
+import json
 import os
 import re
 import signal
@@ -270,6 +271,7 @@ TIMED_OUT = "2d6e Task timed out after 900.00 seconds"
     [
         (faults.ends("Runtime.ExitError", KILLED), KILLED),
         (faults.ends("Sandbox.Timedout", TIMED_OUT), TIMED_OUT),
+        (faults.ends("Unknown", "{oops}"), "{oops}"),
         (fails("TooManyRequestsException"), "Rate Exceeded."),
         (lambda call: faults.Response(200, {}, b"null"), "Payload"),
     ],
@@ -284,6 +286,36 @@ def test_a_function_that_never_answers_for_a_database_fails_this_one(
     databases = planned.fleet.databases(run)
     assert reason in databases.pop(lost)["Reason"]
     assert {one["Status"] for one in databases.values()} == {"DRIFTED"}
+
+
+def results(call, change):
+    """The response of an invocation, changed by `change(result)`."""
+    response = call.forward()
+    result = json.loads(response.body)
+    change(result)
+    return faults.Response(response.status, response.headers, json.dumps(result).encode())
+
+
+def test_what_a_long_result_leaves_out_is_no_sign_that_nothing_is_to_do(planned, services):
+    def shorten(result):
+        result["LeftOut"] = "`Plan`: the result would have more than 200 kB"
+        del result["Plan"]
+
+    with services.faulty("Invoke", lambda call: results(call, shorten)):
+        run, _ = planned.run("Plan")
+    for one in planned.fleet.databases(run).values():
+        assert (one["Status"], one["Action"]) == ("DRIFTED", "create, update, move or drop")
+
+    def leave_databases_out(result):
+        result["LeftOut"] = "databases"
+        result["Databases"] = []
+        result["Summary"]["Errors"] = 1
+
+    with services.faulty("Invoke", lambda call: results(call, leave_databases_out)):
+        run, ended = planned.run("Audit")
+    assert ended["status"] == "FAILED"
+    reasons = {(one["Status"], one["Reason"]) for one in planned.fleet.databases(run).values()}
+    assert reasons == {("FAILED", "left out: databases")}
 
 
 def test_a_run_that_cannot_go_on_says_so(planned, services):
@@ -388,6 +420,23 @@ def test_a_server_that_is_busy_for_a_while_is_snapshotted_once(
     everything_changed(wave, run, ended)
     (made,) = snapshots(wave, run)
     assert {one["Snapshot"] for one in wave.fleet.databases(run).values()} == {made}
+
+
+def test_a_run_that_is_stopped_while_a_snapshot_is_made_changes_nothing(of_instance, services):
+    of_instance.install("1.4")
+    fleet = of_instance.fleet
+    with services.faulty("DescribeDBSnapshots", snapshot_is("creating")) as fault:
+        properties = {**CREATE, "SslMode": "require"}
+        run = fleet.start(Mode="Apply", Waves=[of_instance.name], Properties=properties)
+        fleet.aws.wait_for("a snapshot is made", lambda: fault.calls > 1)
+        fleet.call("StopStateMachineArn", {"Run": run})
+    ended = fleet.wait(run)
+    assert (ended["status"], ended["error"]) == ("FAILED", "Stopped")
+    found = fleet.databases(run)
+    (first,) = [one for one in found.values() if one["Status"] != "DRIFTED"]
+    assert (first["Status"], first["Reason"]) == ("SKIPPED", "an operator stopped the run")
+    assert first["Snapshot"] == snapshots(of_instance, run)[0]
+    assert set(of_instance.installed().values()) == {"1.4"}
 
 
 @pytest.mark.parametrize(

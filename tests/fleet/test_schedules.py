@@ -6,7 +6,7 @@ import json
 import pytest
 from fleet import Fleet
 
-AUDIT = {"Waves": ["nobody"], "Properties": {"PluginsMap": {"hstore": "any"}}}
+AUDIT = {"Properties": {"PluginsMap": {"hstore": "any"}}}
 
 
 @pytest.fixture(scope="module")

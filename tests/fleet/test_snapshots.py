@@ -250,16 +250,22 @@ def test_a_snapshot_of_somebody_else_is_no_restore_point(apply, fleet, rds):
     assert fleet.deployment.extensions("plain_a") == {"plain_a": {"hstore": "1.4"}}
 
 
+# A name of a cluster's snapshot has 54 characters before the hash; the last one here is a hyphen.
+CUT = "z" * (52 - len(PREFIX)) + "-" + "z" * 20
+
+
 @pytest.mark.parametrize("wave, run, expected", [
     pytest.param("plain", "Night_2026==7.", f"{PREFIX}-night-2026-7-plain", id="characters"),
     pytest.param("plain", "x" * 80, f"{PREFIX}-{'x' * 80}-plain", id="length, instance"),
     pytest.param("aurora", "y" * 80, f"{PREFIX}-{'y' * 34}-", id="length, cluster"),
+    pytest.param("aurora", CUT, f"{PREFIX}-{CUT[:-21]}-", id="hyphen at the cut"),
 ])  # fmt: skip
 def test_the_name_of_a_snapshot_is_one_that_rds_takes(apply, rds, wave, run, expected):
     apply(wave, run=run, Snapshot="Always")
     [(name, (kind, _, _))] = rds.snapshots().items()
     assert name.startswith(expected)
     assert len(name) <= (63 if kind == "cluster" else 255)
+    assert "--" not in name
 
 
 def test_a_backup_snapshots_each_server_once_and_changes_nothing(fleet, rds):
