@@ -119,6 +119,14 @@ def test_every_dimension_is_of_something_that_exists(fleet, monitoring):
     assert {(name, value) for _, _, name, value in monitoring.metrics()} <= existing
 
 
+def test_every_end_of_a_run_or_a_sweep_but_success_has_an_alarm(fleet, monitoring):
+    ends = {f"Executions{end}" for end in ("Failed", "Aborted", "TimedOut")}
+    for output in ("StateMachineArn", "SweepStateMachineArn"):
+        machine = fleet.outputs[output]
+        found = [one for one in monitoring.alarms if one["Dimensions"][0]["Value"] == machine]
+        assert {one["MetricName"] for one in found} == ends
+
+
 def test_every_alarm_notifies_the_topic_and_is_on_the_dashboard(monitoring):
     assert {(one["AlarmActions"][0], len(one["AlarmActions"])) for one in monitoring.alarms} == {
         (TOPIC, 1)
