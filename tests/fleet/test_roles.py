@@ -120,6 +120,7 @@ ALLOWED = [
     ("Role", "states:StartExecution", DATABASE, {}),
     ("Role", "states:DescribeExecution", arn("states", f"execution:{STACK}-database:x"), {}),
     ("Role", "states:StopExecution", arn("states", f"execution:{STACK}/database:x"), {}),
+    ("Role", "states:DescribeExecution", RUN, {}),
     ("Role", "events:PutRule", arn("events", RULE), {}),
     ("DatabaseRole", "lambda:InvokeFunction", FUNCTION, {}),
     ("DatabaseRole", "dynamodb:GetItem", TABLE, {}),
