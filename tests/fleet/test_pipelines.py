@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 import yaml
@@ -47,7 +48,7 @@ class Job:
 
     numbers = itertools.count(1)
 
-    def __init__(self, fleet, folder, given, mode=""):
+    def __init__(self, fleet, folder, given, mode="", **variables):
         steps = example("fleet-github-actions.yml")["jobs"]["fleet"]["steps"]
         [step] = [step for step in steps if "run" in step]
         (folder / step["env"]["INPUT"]).write_text(json.dumps(given))
@@ -68,6 +69,7 @@ class Job:
                 "MODE": mode,
                 "RUN": self.run,
                 "SECONDS_BETWEEN_LOOKS": "0.2",
+                **variables,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -82,7 +84,26 @@ class Job:
 def job(fleet, tmp_path):
     if not shutil.which("jq"):
         pytest.skip("the workflow's step needs the jq command")
-    return lambda given, mode="": Job(fleet, tmp_path, given, mode)
+    return lambda given, mode="", **variables: Job(fleet, tmp_path, given, mode, **variables)
+
+
+def evaluated(text, ref):
+    """A text of the workflow with an expression, for an event of this ref."""
+    [expression] = re.findall(r"[$]{{ (.*?) }}", text)
+    github = types.SimpleNamespace(ref=ref)
+    names = {"github": github, "format": str.format}
+    return eval(expression.replace("&&", "and").replace("||", "or"), names)
+
+
+def test_the_main_branch_alone_applies_and_no_plan_takes_its_place_in_the_queue():
+    workflow = example("fleet-github-actions.yml")
+    [step] = [step for step in workflow["jobs"]["fleet"]["steps"] if "run" in step]
+    refs = ["refs/heads/main", "refs/heads/other", "refs/pull/1/merge", "refs/pull/2/merge"]
+    modes = [evaluated(step["env"]["MODE"], ref) for ref in refs]
+    assert modes == ["", "Plan", "Plan", "Plan"]
+    groups = [evaluated(workflow["concurrency"]["group"], ref) for ref in refs]
+    assert len(set(groups)) == len(refs), groups
+    assert workflow["concurrency"]["cancel-in-progress"] is False
 
 
 def given(mode, **properties):
@@ -111,6 +132,14 @@ def test_a_workflow_fails_with_the_reason_of_each_database(fleet, job):
 
 def test_a_workflow_fails_where_the_input_is_refused(job):
     done = job({"Mode": "Aply"})
+    assert done.code == 1, done.output
+    [(name, reason)] = done.errors
+    assert name == done.run and "Mode" in reason
+
+
+def test_a_workflow_gives_the_cause_where_the_status_cannot_be_read(fleet, job):
+    missing = fleet.outputs["StatusStateMachineArn"] + "-missing"
+    done = job({"Mode": "Aply"}, STATUS_STATE_MACHINE=missing)
     assert done.code == 1, done.output
     [(name, reason)] = done.errors
     assert name == done.run and "Mode" in reason
