@@ -284,7 +284,7 @@ def test_a_backup_snapshots_each_server_once_and_changes_nothing(fleet, rds):
 
 PAST, FUTURE = "2020-02-29", "2999-12-31"
 # Of the sweep, whose day is that of UTC.
-TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
+TODAY = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 OURS = {"CreatedBy": "fleet", "Run": "run"}
 # Name of a snapshot: (server, kind, tags, a part of why it is kept; None: it is deleted).
 SWEPT = {
