@@ -2,8 +2,11 @@
 
 import datetime
 import json
+import os
+import re
 
 import pytest
+from deployment import ROOT
 from fleet import Fleet
 
 AUDIT = {"Properties": {"PluginsMap": {"hstore": "any"}}}
@@ -42,6 +45,17 @@ def test_without_a_schedule_nothing_starts(stack):
     resources = stack.deployment.stacks.physical_ids(stack.stack)
     assert "StateMachine" in resources
     assert not [name for name in resources if "Timer" in name or "Schedule" in name]
+
+
+def test_the_default_input_of_an_audit_is_the_documented_one():
+    texts = []
+    for name in ("fleet/template.yaml", "docs/fleet.md"):
+        with open(os.path.join(ROOT, name)) as source:
+            texts.append(source.read())
+    template, page = texts
+    default = re.search(r"(?m)^  AuditInput:\n    Type: String\n    Default: '(.*)'$", template)[1]
+    assert re.search(r"`AuditInput` \| empty: off; `(.*?)` \|", page)[1] == default
+    assert json.loads(default) == {"Mode": "Audit"}
 
 
 def test_audits_and_backups_start_with_their_input(nightly):
