@@ -61,7 +61,7 @@ def test_the_default_input_of_an_audit_is_the_documented_one():
 def test_audits_and_backups_start_with_their_input(nightly):
     runs = ended(nightly, "StateMachineArn", 2)
     inputs = [json.loads(one["input"]) for one in runs]
-    assert sorted(inputs, key=len) == [{"Mode": "Backup"}, AUDIT]
+    assert sorted(inputs, key=json.dumps) == [{"Mode": "Backup"}, AUDIT]
     assert {one["status"] for one in runs} == {"SUCCEEDED"}
 
 
