@@ -176,8 +176,7 @@ fn log_metrics(
         ("Databases", "Count", databases),
     ];
     if let Ok(Done::Inspected(inspected)) = result {
-        // Without a map there is no 0 either, which would end the alarm of an audit that had one.
-        metrics.extend(inspected.drift.map(|drift| ("Drift", "Count", drift)));
+        metrics.push(("Drift", "Count", inspected.drift));
         metrics.push(("UpdatesAvailable", "Count", inspected.updates_available));
     }
     log::metrics(&context.env_config.function_name, &metrics);

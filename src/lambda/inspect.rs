@@ -21,8 +21,8 @@ use crate::request::Request;
 pub struct Inspected {
     /// `Databases` and `Summary`.
     pub result: Value,
-    /// How many databases are not as the map has them; nothing where there is no map.
-    pub drift: Option<usize>,
+    /// How many databases are not as the map has them.
+    pub drift: usize,
     /// How many extensions of all databases have an update.
     pub updates_available: usize,
 }
@@ -82,32 +82,26 @@ pub async fn read(
     let inspections = inspect_all(&reconciler, databases, earlier.as_ref(), is_compared).await;
     let inspections = inspections.map_err(|error| error.through_proxy(&target.host))?;
     let server = invocation.server();
-    log_databases(&inspections, is_compared, server.as_ref());
-    Ok(summarized(inspections, is_compared, server.as_ref()))
+    log_databases(&inspections, server.as_ref());
+    Ok(summarized(inspections, server.as_ref()))
 }
 
 /// One line for each database. docs/metrics.md describes them.
-fn log_databases(inspections: &[Inspection], is_compared: bool, server: Option<&Value>) {
+fn log_databases(inspections: &[Inspection], server: Option<&Value>) {
     let name = |key: &str| server?.get(key)?.as_str().map(scrubbed);
     let server = ["DBInstanceIdentifier", "DBClusterIdentifier", "Host"].into_iter().find_map(name);
     for inspection in inspections {
-        let mut members = json!({
+        let members = json!({
             "server": server,
+            "drift": u8::from(inspection.drift == Some(true)),
             "updatesAvailable": inspection.updates_available(),
             "unread": u8::from(inspection.error.is_some()),
         });
-        if is_compared {
-            members["drift"] = json!(u8::from(inspection.drift == Some(true)));
-        }
         log::inspected(&inspection.database, &inspection.described(), &members);
     }
 }
 
-fn summarized(
-    mut inspections: Vec<Inspection>,
-    is_compared: bool,
-    server: Option<&Value>,
-) -> Inspected {
+fn summarized(mut inspections: Vec<Inspection>, server: Option<&Value>) -> Inspected {
     let drift = inspections.iter().filter(|it| it.drift == Some(true)).count();
     let updates_available = inspections.iter().map(Inspection::updates_available).sum();
     let summary = json!({
@@ -143,7 +137,7 @@ fn summarized(
         inspections.truncate(inspections.len() * 3 / 4);
         whole = result(&inspections, &left_out);
     }
-    Inspected { result: whole, drift: is_compared.then_some(drift), updates_available }
+    Inspected { result: whole, drift, updates_available }
 }
 
 type LeaveOut = fn(&mut Inspection);
@@ -203,8 +197,7 @@ mod tests {
             problems: Some(numbers(problems).map(|it| it.repeat(50)).collect()),
             error: None,
         };
-        let server = json!({ "Host": "db" });
-        summarized((0..databases).map(inspection).collect(), true, Some(&server))
+        summarized((0..databases).map(inspection).collect(), Some(&json!({ "Host": "db" })))
     }
 
     #[test]
@@ -226,8 +219,7 @@ mod tests {
             assert!(length <= MAX_BYTES_OF_RESULT, "{databases} {sizes:?}: {length} bytes");
             let left_out = left_out.map(|what| format!("{what}: {why}"));
             assert_eq!(result["LeftOut"].as_str(), left_out.as_deref(), "{databases} {sizes:?}");
-            assert_eq!(drift, Some(databases));
-            assert_eq!(result["Summary"]["Drift"], databases);
+            assert_eq!((drift, &result["Summary"]["Drift"]), (databases, &json!(databases)));
             let count = result["Databases"].as_array().map_or(0, Vec::len);
             assert_eq!(count == databases, databases < 1200, "{count} databases");
             assert!(count > 0, "as many as fit");

@@ -68,7 +68,7 @@ def lines(fleet):
     fleet.add(names, "1")
     function = fleet.aws.client("lambda")
     for name, wrong in zip(names, ({}, {"Nonsense": "true"}), strict=True):
-        properties = {"DBSecret": f"fleet/{name}", "SslMode": "require", "PluginsMap": {}, **wrong}
+        properties = {"DBSecret": f"fleet/{name}", "SslMode": "require", **wrong}
         request = {"RequestType": "Inspect", "ResourceProperties": properties}
         done = function.invoke(FunctionName=deployment.function, Payload=json.dumps(request))
         assert ("FunctionError" in done) == bool(wrong), done["Payload"].read()
