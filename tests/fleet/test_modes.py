@@ -298,10 +298,17 @@ def test_waves_go_in_the_given_order_and_failures_up_to_the_maximum_are_endured(
     assert has(fleet, "citext") == set(items) - {"c1"}
 
 
-def test_a_backup_makes_one_snapshot_of_a_server(fleet):
-    run, execution = fleet.run(Mode="Backup", Properties={"SslMode": "require"})
+def test_a_backup_makes_one_snapshot_of_a_server(fleet, services):
+    before = len(services.calls)
+    # What is wanted does not matter.
+    given = {**properties(hstore="9.9"), "RemovalPolicy": "DropCascade"}
+    run, execution = fleet.run(Mode="Backup", Properties=given)
     assert execution["status"] == "SUCCEEDED", execution
     assert outcome(fleet, run) == dict.fromkeys(NAMES, "BACKED_UP")
+    # An inspection without a map would end the alarm of an audit that had one.
+    invoked = [one.parameters for one in services.calls[before:] if one.action == "Invoke"]
+    assert {one["RequestType"] for one in invoked} == {"Create"}
+    assert all(one["ResourceProperties"]["DryRun"] is True for one in invoked)
     rds = fleet.aws.client("rds")
     [snapshot] = rds.describe_db_snapshots(DBInstanceIdentifier=SERVER)["DBSnapshots"]
     assert {one["Snapshot"] for one in fleet.databases(run).values()} == {
