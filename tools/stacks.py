@@ -108,3 +108,18 @@ class Stacks:
             with contextlib.suppress(ValueError):
                 records.append((event["timestamp"] / 1000, json.loads(event["message"])))
         return records
+
+
+def evaluate(node, template, given):
+    """The value of Ref, Fn::If, Fn::Not and Fn::Equals with these parameters; None is AWS::NoValue."""
+    if not isinstance(node, dict) or len(node) > 1:
+        return node
+    (function, argument), = node.items()
+    if function == "Ref":
+        default = template["Parameters"].get(argument, {}).get("Default")
+        return None if argument == "AWS::NoValue" else given.get(argument, default)
+    if function == "Fn::If":
+        chosen = evaluate(template["Conditions"][argument[0]], template, given)
+        return evaluate(argument[1 if chosen else 2], template, given)
+    values = [evaluate(one, template, given) for one in argument]
+    return {"Fn::Not": lambda: not values[0], "Fn::Equals": lambda: values[0] == values[1]}[function]()

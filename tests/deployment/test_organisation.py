@@ -5,6 +5,7 @@ import json
 import zipfile
 
 import pytest
+from stacks import evaluate
 
 STACK = "organisation"
 BOUNDARY = "arn:aws:iam::000000000000:policy/boundaries/applications"
@@ -117,18 +118,3 @@ def test_the_template_gives(deployment, functions, parameters, resource, name, v
     declared = template["Resources"][resource]["Properties"][name]
     assert evaluate(declared, template, parameters) == value
     assert evaluate(declared, template, {}) is None
-
-
-def evaluate(node, template, given):
-    """The value of Ref, Fn::If, Fn::Not and Fn::Equals; None is AWS::NoValue."""
-    if not isinstance(node, dict):
-        return node
-    (function, argument), = node.items()
-    if function == "Ref":
-        default = template["Parameters"].get(argument, {}).get("Default")
-        return None if argument == "AWS::NoValue" else given.get(argument, default)
-    if function == "Fn::If":
-        chosen = evaluate(template["Conditions"][argument[0]], template, given)
-        return evaluate(argument[1 if chosen else 2], template, given)
-    values = [evaluate(one, template, given) for one in argument]
-    return {"Fn::Not": lambda: not values[0], "Fn::Equals": lambda: values[0] == values[1]}[function]()
