@@ -119,7 +119,8 @@ lint-github: .venv .venv-tools lint/node_modules ## workflows, issue forms, reno
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(DEMO)/pytest tests/lint/test_github.py
 
-docs: .venv .venv-docs site/node_modules ## the documentation as a site in target/site; checks its links
+docs: .venv .venv-docs site/node_modules ## the documentation as a site, its links checked (RECORD=1)
+	$(if $(RECORD),python3 site/record.py)
 	python3 site/build.py
 	$(DEMO)/pytest tests/lint/test_docs.py
 

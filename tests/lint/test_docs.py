@@ -65,7 +65,7 @@ def test_the_site_asks_nothing_of_the_network(build):
     read = 0
     for folder, _, names in os.walk(build.site):
         for name in names:
-            pattern = {".html": loads, ".css": styles, ".svg": loads}.get(os.path.splitext(name)[1])
+            pattern = {".html": loads, ".css": styles, ".svg": styles}.get(os.path.splitext(name)[1])
             if pattern:
                 with open(os.path.join(folder, name)) as source:
                     assert not pattern.search(source.read()), name
