@@ -150,9 +150,14 @@ fn of_text(origin: &'static str, text: &str) -> Result<Vec<Certificate>, Error> 
     Certificate::stack_from_pem(text.as_bytes()).map_err(|_| Error::Pem { origin })
 }
 
-/// The region in the name of an RDS endpoint: `x.abc.eu-west-1.rds.amazonaws.com`.
+/// The region in the name of an RDS endpoint: `x.abc.eu-west-1.rds.amazonaws.com`, and in China
+/// `x.abc.rds.cn-north-1.amazonaws.com.cn`.
 pub fn region_of(host: &str) -> Option<&str> {
-    host.strip_suffix(".rds.amazonaws.com")?.rsplit('.').next()
+    if let Some(rest) = host.strip_suffix(".rds.amazonaws.com") {
+        return rest.rsplit('.').next();
+    }
+    let (_, region) = host.strip_suffix(".amazonaws.com.cn")?.rsplit_once(".rds.")?;
+    region.starts_with("cn-").then_some(region)
 }
 
 /// RDS's roots of one region; all of them where no region is known; none where RDS's bundle has
@@ -184,7 +189,13 @@ mod tests {
     fn an_endpoint_names_its_region() {
         assert_eq!(region_of("db.abc.eu-west-1.rds.amazonaws.com"), Some("eu-west-1"));
         assert_eq!(region_of("p.proxy-x.us-east-1.rds.amazonaws.com"), Some("us-east-1"));
+        assert_eq!(region_of("db.abc.rds.cn-north-1.amazonaws.com.cn"), Some("cn-north-1"));
+        assert_eq!(
+            region_of("p.proxy-x.rds.cn-northwest-1.amazonaws.com.cn"),
+            Some("cn-northwest-1")
+        );
         assert_eq!(region_of("db.example.com"), None);
+        assert_eq!(region_of("db.abc.rds.evil.amazonaws.com.cn"), None);
     }
 
     #[test]
