@@ -54,6 +54,14 @@ class Run:
         self.summary = summary.read_text() if summary.exists() else ""
 
 
+def test_requests_of_two_environments_do_not_wait_for_each_other():
+    workflow = yaml.safe_load(example("github-actions.yml"))
+    environment = workflow["jobs"]["extensions"]["environment"]
+    assert "inputs.environment" in environment
+    group = {"group": f"extensions-{environment}", "cancel-in-progress": False}
+    assert workflow["concurrency"] == group
+
+
 @pytest.fixture
 def workflow(deployment, tmp_path):
     if not shutil.which("jq"):
