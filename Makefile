@@ -22,6 +22,11 @@ SERVERS := target/servers
 TEMPLATES := template.yaml fleet/template.yaml examples/*.yaml demo/*.yaml
 EVENT := events/update.json
 export SAM_CLI_TELEMETRY := 0
+# The functions' code in the CDK library: of a release, or target/zips of a debug build.
+ZIPS := dist
+ZIP_FILES := $(foreach processor,arm64 x86_64,$(ZIPS)/cfn-postgres-extensions-$(processor).zip)
+# jsii's own support of node 20 has ended; the CDK's has not.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
 .PHONY: help docs plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
@@ -50,6 +55,22 @@ test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSO
 	rm -rf target/fleet
 	$(DEMO)/pytest tests/fleet
 	node tests/fleet/replay.mjs target/fleet/evaluations-*.jsonl
+
+cdk: cdk/node_modules $(ZIP_FILES) ## the CDK library into cdk/dist, of the zips in ZIPS=dist (RECORD=1)
+	mkdir -p cdk/functions
+	cp $(ZIP_FILES) cdk/functions/
+	cp LICENSE cdk/LICENSE
+	cd cdk && npm run --silent compile $(if $(RECORD),&& npm run --silent docgen)
+	rm -rf cdk/dist
+	cd cdk && npm run --silent package
+
+test-cdk: cdk ## the CDK library
+	cd cdk && npm run --silent test
+
+target/zips/%.zip: always
+	cargo build --bin cfn-postgres-extensions $(FEATURES)
+	mkdir -p target/zips
+	python3 tools/release.py zip target/debug/cfn-postgres-extensions $@
 
 test-terraform: .venv ## terraform/, and an invocation, by the real Terraform
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
@@ -146,10 +167,10 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules
+	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: .venv .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
+.PHONY: always .venv .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:

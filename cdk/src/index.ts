@@ -1,0 +1,3 @@
+export * from './extension-version';
+export * from './extensions';
+export * from './provider';
