@@ -1,11 +1,13 @@
-"""The function without CloudFormation: the step of examples/github-actions.yml, and the state
-machine of examples/step-functions.yaml."""
+"""The function without CloudFormation: the buildspec of docs/pipelines.md, the step of
+examples/github-actions.yml, and the state machine of examples/step-functions.yaml."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import yaml
@@ -19,23 +21,37 @@ def example(name):
         return source.read()
 
 
-class Run:
-    """The workflow's step for a request, as a runner of GitHub's runs it."""
+def step():
+    """The commands of the workflow, and their variables."""
+    steps = yaml.safe_load(example("github-actions.yml"))["jobs"]["extensions"]["steps"]
+    [step] = [step for step in steps if "run" in step]
+    return step["run"], step["env"]
 
-    def __init__(self, deployment, folder, plugins_map):
-        steps = yaml.safe_load(example("github-actions.yml"))["jobs"]["extensions"]["steps"]
-        [step] = [step for step in steps if "run" in step]
+
+def buildspec():
+    """The same of the buildspec."""
+    with open(os.path.join(ROOT, "docs", "pipelines.md")) as source:
+        [block] = re.findall(r"(?ms)^ *```yaml\n( *version: 0\.2$.*?)^ *```$", source.read())
+    spec = yaml.safe_load(textwrap.dedent(block))
+    [commands] = spec["phases"]["build"]["commands"]
+    return commands, spec["env"]["variables"]
+
+
+class Run:
+    """Commands for a request, as a runner of GitHub's or CodeBuild runs them."""
+
+    def __init__(self, deployment, folder, plugins_map, commands, variables):
         properties = {
             "DBSecret": f"demo/{DATABASE}",
             "SslRootCert": deployment.root_cert(),
             "PluginsMap": plugins_map,
         }
         request = {"RequestType": "Create", "ResourceProperties": properties}
-        (folder / step["env"]["REQUEST"]).write_text(json.dumps(request))
+        (folder / variables["REQUEST"]).write_text(json.dumps(request))
         summary = folder / "summary"
         shims = os.path.join(os.path.dirname(__file__), "bin")
         done = subprocess.run(
-            ["bash", "-e", "-c", step["run"]],
+            ["bash", "-e", "-c", commands],
             cwd=folder,
             env={
                 "PATH": f"{shims}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
@@ -43,7 +59,7 @@ class Run:
                 "TMPDIR": str(folder),
                 "GITHUB_STEP_SUMMARY": str(summary),
                 **deployment.aws.environment(),
-                **step["env"],
+                **variables,
                 "FUNCTION": deployment.function,
             },
             stdout=subprocess.PIPE,
@@ -63,27 +79,42 @@ def test_requests_of_two_environments_do_not_wait_for_each_other():
 
 
 @pytest.fixture
-def workflow(deployment, tmp_path):
+def pipeline(deployment, tmp_path):
     if not shutil.which("jq"):
-        pytest.skip("the workflow's step needs the jq command")
-    return lambda plugins_map: Run(deployment, tmp_path, plugins_map)
+        pytest.skip("the commands need jq")
+    return lambda plugins_map, of=step: Run(deployment, tmp_path, plugins_map, *of())
 
 
-def test_a_workflow_shows_what_changed(workflow):
-    run = workflow({"unaccent": "any", "hstore": "1.7"})
+def test_a_workflow_shows_what_changed(pipeline):
+    run = pipeline({"unaccent": "any", "hstore": "1.7"})
     assert run.code == 0, run.output
     assert "created unaccent " in run.output
     assert "after: hstore 1.7" in run.output
     assert "created unaccent " in run.summary
 
 
-def test_a_workflow_fails_with_the_reason(deployment, workflow):
+def test_a_workflow_fails_with_the_reason(deployment, pipeline):
     before = deployment.extensions(DATABASE)
-    run = workflow({"pgvector": "any"})
+    run = pipeline({"pgvector": "any"})
     assert run.code == 1, run.output
     assert "::error " in run.output
     assert "pgvector" in run.output
     assert "nothing was changed" in run.output
+    assert deployment.extensions(DATABASE) == before
+
+
+def test_a_buildspec_shows_what_changed(pipeline):
+    run = pipeline({"fuzzystrmatch": "any"}, of=buildspec)
+    assert run.code == 0, run.output
+    assert "created fuzzystrmatch " in run.output
+
+
+def test_a_buildspec_fails_with_the_reason(deployment, pipeline):
+    before = deployment.extensions(DATABASE)
+    run = pipeline({"pgvector": "any"}, of=buildspec)
+    assert run.code == 1, run.output
+    assert "nothing was changed" in run.output
+    assert "{" not in run.output
     assert deployment.extensions(DATABASE) == before
 
 
