@@ -6,7 +6,8 @@ Run in place of `python -m ministack`. It replaces functions of ministack's Step
   a Map honours MaxConcurrencyPath, and its output has the results of children that succeeded.
 - All of an `Assign` takes effect at once, and a branch's stays in the branch.
 - The error of an aws-sdk task is named as the AWS SDK for Java 2 names its exception, with the
-  errors of botocore's service models: `Rds.InvalidDbInstanceStateException`.
+  errors of botocore's service models: `Rds.InvalidDbInstanceStateException`. Its message ends with
+  the service and the status of the response, as that SDK's do.
 - An expression is parsed once, and has no time limit: AWS's is a second, but here many threads
   share a processor with all else that runs on the machine.
 - With FLEET_ENDPOINT, every aws-sdk task and every `lambda:invoke` is a request to that address,
@@ -149,6 +150,21 @@ def prefix_sdk_error(original, service, code):
     return f"{prefix}.{name}"
 
 
+# Of the last response that a service sent, or None.
+STATUS = contextvars.ContextVar("status", default=None)
+
+
+@replace("_invoke_aws_sdk_integration")
+def invoke_aws_sdk_integration(original, resource, arguments):
+    try:
+        return original(resource, arguments)
+    except stepfunctions._ExecutionError as error:
+        service = error.error.split(".")[0]
+        if service != "States" and STATUS.get():
+            error.cause += f" (Service: {service}, Status Code: {STATUS.get()}, Request ID: 0)"
+        raise
+
+
 # The wire
 
 
@@ -178,6 +194,7 @@ def send(service, method, path, headers, body):
     response = POOL.request(
         method, request.url, body=request.body, headers=dict(request.headers.items())
     )
+    STATUS.set(response.status)
     return response.status, response.headers, response.data
 
 

@@ -54,6 +54,10 @@ ERRORS = {
     "DBSnapshotNotFound": ("DBSnapshot not found.", 404),
     "DBClusterSnapshotNotFoundFault": ("DBClusterSnapshot not found.", 404),
     "SnapshotQuotaExceeded": ("Cannot create more than 100 manual snapshots", 400),
+    "AccessDenied": ("User: {} is not authorized to perform: rds:CreateDBSnapshot", 403),
+    "InvalidParameterValue": ("The parameter DBSnapshotIdentifier is not a valid identifier.", 400),
+    "KMSKeyNotAccessibleFault": ("The KMS key {} is not accessible.", 400),
+    "InternalFailure": ("An internal error has occurred. Please try your query again.", 500),
     "TooManyRequestsException": ("Rate Exceeded.", 429),
 }
 REASONS = [

@@ -404,6 +404,10 @@ def snapshots(wave, run):
         ("of_instance", "DescribeDBInstances", fails("Throttling"), 3),
         ("of_instance", "CreateDBSnapshot", fails("Throttling"), 2),
         ("of_instance", "CreateDBSnapshot", fails("InvalidDBInstanceState", "single"), 3),
+        ("of_instance", "CreateDBSnapshot", fails("InternalFailure"), 3),
+        # A right that was granted a moment ago.
+        ("of_instance", "CreateDBSnapshot", fails("AccessDenied", "x"), 1),
+        ("of_cluster", "CreateDBClusterSnapshot", fails("Throttling"), 3),
         ("of_cluster", "DescribeDBClusterSnapshots", snapshot_is("creating"), 5),
         ("of_cluster", "DescribeDBClusters", fails("Throttling"), 3),
         ("of_cluster", "CreateDBClusterSnapshot", fails("InvalidDBClusterStateFault", "shared"), 3),
@@ -443,7 +447,6 @@ def test_a_run_that_is_stopped_while_a_snapshot_is_made_changes_nothing(of_insta
     "action, fault, reason",
     [
         ("DescribeDBSnapshots", snapshot_is("failed"), "is failed"),
-        ("CreateDBSnapshot", fails("SnapshotQuotaExceeded"), "100 manual snapshots"),
         ("CreateDBSnapshot", fails("InvalidDBInstanceState", "single"), "available state"),
     ],
 )
@@ -456,3 +459,24 @@ def test_no_database_is_changed_without_its_snapshot(of_instance, services, acti
     # The first page is one database.
     assert collections.Counter(statuses.values()) == {"FAILED": 1, "DRIFTED": 3}
     assert set(of_instance.installed().values()) == {"1.4"}
+
+
+@pytest.mark.parametrize("of, action", [
+    ("of_instance", "CreateDBSnapshot"),
+    ("of_cluster", "CreateDBClusterSnapshot"),
+])  # fmt: skip
+@pytest.mark.parametrize("fault, reason", [
+    (fails("SnapshotQuotaExceeded"), "100 manual snapshots"),
+    (fails("AccessDenied", "x"), "is not authorized"),
+    (fails("InvalidParameterValue"), "not a valid identifier"),
+    (fails("KMSKeyNotAccessibleFault", "k"), "is not accessible"),
+])  # fmt: skip
+def test_a_refusal_that_will_not_pass_is_tried_twice(request, services, of, action, fault, reason):
+    wave = request.getfixturevalue(of)
+    wave.install("1.4")
+    with services.faulty(action, fault) as happened:
+        run, ended = wave.run(Snapshot="Auto")
+    # The first page is one database.
+    assert happened.calls == 2
+    assert ended["status"] == "FAILED" and reason in ended["cause"]
+    assert set(wave.installed().values()) == {"1.4"}

@@ -155,6 +155,8 @@ INSTANCES, SECRETS = "describeDBInstances", "listSecrets"
         ("dynamodb", "getItem", "InternalServerError", "DynamoDb.InternalServerErrorException"),
         ("rds", INSTANCES, "Throttling", "Rds.RdsException"),
         ("rds", INSTANCES, "InvalidDBInstanceState", "Rds.InvalidDbInstanceStateException"),
+        ("rds", INSTANCES, "KMSKeyNotAccessibleFault", "Rds.KmsKeyNotAccessibleException"),
+        ("rds", INSTANCES, "AccessDenied", "Rds.RdsException"),
         (
             "secretsmanager",
             SECRETS,
@@ -167,7 +169,10 @@ def test_an_error_has_the_name_of_the_sdk_for_java(run, local, service, action, 
     call = dict(GET) if service == "dynamodb" else task(service, action)
     name = action[0].upper() + action[1:]
     with local[1].faulty(name, faults.fails(code, "db")) as fault:
-        assert run(machine(Call=call), ["*"])["error"] == error
+        failed = run(machine(Call=call), ["*"])
+    assert failed["error"] == error
+    status = faults.ERRORS[code][1]
+    assert f"(Service: {error.split('.')[0]}, Status Code: {status}, " in failed["cause"]
     assert fault.calls == 1
 
 
@@ -213,6 +218,10 @@ def test_all_of_an_assignment_takes_effect_at_once(run):
         ("rds", "describe_db_instances", "InvalidDBSnapshotState"),
         ("rds", "describe_db_instances", "InvalidDBClusterSnapshotStateFault"),
         ("rds", "describe_db_instances", "SnapshotQuotaExceeded"),
+        ("rds", "describe_db_instances", "AccessDenied"),
+        ("rds", "describe_db_instances", "InvalidParameterValue"),
+        ("rds", "describe_db_instances", "KMSKeyNotAccessibleFault"),
+        ("rds", "describe_db_instances", "InternalFailure"),
         ("dynamodb", "list_tables", "ThrottlingException"),
         ("dynamodb", "list_tables", "ProvisionedThroughputExceededException"),
         ("dynamodb", "list_tables", "TransactionCanceledException"),
