@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 # What the site is made of, but for what an environment or a build leaves there.
-LEFT = shutil.ignore_patterns(".*", "target", "node_modules", "__pycache__")
+LEFT = shutil.ignore_patterns(".*", "dist", "target", "node_modules", "__pycache__")
 
 
 @pytest.fixture
