@@ -140,13 +140,22 @@ def test_all_mistakes_of_an_input_are_told_at_once(stack):
     )
 
 
-def test_an_empty_fleet_is_no_failure(stack):
+def test_an_audit_of_an_empty_fleet_is_no_failure(stack):
     run, execution = stack.run(Waves=[])
     assert execution["status"] == "SUCCEEDED", execution
     assert set(json.loads(execution["output"])["Counts"].values()) == {0}
     status = stack.status(run)
     assert (status["Status"], status["Step"], status["Databases"]) == ("SUCCEEDED", "Done", [])
     assert "no secret has the tag PostgresExtensions" in status["Cause"]
+
+
+@pytest.mark.parametrize("mode", ["Plan", "Apply", "Backup"])
+def test_another_run_over_an_empty_fleet_fails(stack, mode):
+    run, execution = stack.run(Mode=mode, Properties=properties(hstore="1.4"), Waves=[])
+    assert (execution["status"], execution["error"]) == ("FAILED", "NoDatabases")
+    cause = "Waves has no wave: name one, or leave Waves out"
+    status = stack.status(run)
+    assert (status["Status"], status["Cause"], status["Databases"]) == ("FAILED", cause, [])
 
 
 def test_a_wave_that_no_database_has_fails_the_run(fleet):

@@ -60,9 +60,13 @@ def test_the_default_input_of_an_audit_is_the_documented_one():
 
 def test_audits_and_backups_start_with_their_input(nightly):
     runs = ended(nightly, "StateMachineArn", 2)
-    inputs = [json.loads(one["input"]) for one in runs]
-    assert sorted(inputs, key=json.dumps) == [{"Mode": "Backup"}, AUDIT]
-    assert {one["status"] for one in runs} == {"SUCCEEDED"}
+    backup, audit = sorted(runs, key=lambda one: one["input"])
+    assert json.loads(backup["input"]) == {"Mode": "Backup"}
+    assert json.loads(audit["input"]) == AUDIT
+    assert audit["status"] == "SUCCEEDED"
+    # A key that is misspelt is no fleet that is backed up.
+    assert (backup["status"], backup["error"]) == ("FAILED", "NoDatabases")
+    assert backup["cause"].startswith("no secret has the tag NobodyHasThisTag: ")
 
 
 def test_sweeps_start(nightly):
