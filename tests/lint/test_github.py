@@ -1,5 +1,6 @@
 """What checks the files for GitHub finds faults; and what the workflow of a release does with a tag."""
 
+import json
 import os
 import re
 import shutil
@@ -35,6 +36,18 @@ def test_an_option_that_renovate_lacks_is_found(run, tmp_path):
     code, _, both = run(*SCHEMA, "vendor.renovate", str(options))
     assert code == 1, both
     assert "sometimes" in both
+
+
+def test_renovate_reads_every_list_of_python_packages():
+    with open(os.path.join(ROOT, "Makefile")) as source:
+        lists = re.findall(r"tools/prerequisites\.py \S+ (\S+)", source.read())
+    with open(os.path.join(ROOT, "renovate.json")) as source:
+        options = json.load(source)
+    patterns = [one.strip("/") for one in options["pip_requirements"]["managerFilePatterns"]]
+    assert lists
+    assert [one for one in lists if not any(re.search(pattern, one) for pattern in patterns)] == []
+    # The recommended options pass over every folder `tests` and `examples`.
+    assert options["ignorePaths"] == ["**/node_modules/**"]
 
 
 @pytest.fixture
