@@ -1,8 +1,9 @@
-"""Pictures of a real `make demo`, for docs/pictures: demo.svg, the recording of a terminal, and failed.svg, what the
-terminal shows of the deployment that fails. `make docs RECORD=1` makes them anew.
+"""Pictures of a real `make demo`, for docs/pictures: demo.svg, the recording of a terminal, and
+failed.svg, what the terminal shows of the deployment that fails. `make docs RECORD=1` makes them
+anew.
 
-The words, the colours and their order are the demo's. Pauses are shortened, and what changes faster than the eye
-reads, such as a spinner, is left out.
+The words, the colours and their order are the demo's. Pauses are shortened, and what changes faster
+than the eye reads, such as a spinner, is left out.
 """
 
 import codecs
@@ -44,7 +45,10 @@ def run():
         written.append((time.monotonic() - started, decoder.decode(read)))
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if code:
-        sys.exit(f"record: the demo ended with exit code {code}:\n" + "".join(text for _, text in written))
+        sys.exit(
+            f"record: the demo ended with exit code {code}:\n"
+            + "".join(text for _, text in written)
+        )
     return written
 
 
@@ -62,7 +66,17 @@ def main():
     os.makedirs(PICTURES, exist_ok=True)
     written = run()
     demo = os.path.join(PICTURES, "demo.svg")
-    render(written, ROWS, demo, "--min-frame-duration", "400", "--max-frame-duration", "4000", "--loop-delay", "8000")
+    render(
+        written,
+        ROWS,
+        demo,
+        "--min-frame-duration",
+        "400",
+        "--max-frame-duration",
+        "4000",
+        "--loop-delay",
+        "8000",
+    )
     text = "".join(text for _, text in written)
     failed = text[text.index("3. A mistake") : text.index("4. Removal")]
     failed = failed[: failed.index("\r", failed.rindex("UPDATE_ROLLBACK_COMPLETE"))]
@@ -70,7 +84,7 @@ def main():
         # A spinner begins on a line of its own, and goes up again when it stops.
         rows = failed.count("\n") - failed.count("\x1b[1A") + 1
         render([(0, failed)], rows, folder, "--still-frames")
-        os.replace(sorted(glob.glob(f"{folder}/*.svg"))[-1], os.path.join(PICTURES, "failed.svg"))
+        os.replace(max(glob.glob(f"{folder}/*.svg")), os.path.join(PICTURES, "failed.svg"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ LEFT = shutil.ignore_patterns(".*", "dist", "target", "node_modules", "__pycache
 
 @pytest.fixture
 def build(run, tmp_path):
-    """site/build.py on a copy of the repository, in which pages end with a text: (exit code, output)."""
+    """Runs site/build.py on a copy in which pages end with a text: (exit code, output)."""
     root = tmp_path / "copy"
     shutil.copytree(ROOT, root, ignore=LEFT)
 
@@ -31,7 +31,11 @@ def build(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("page", "link"),
-    [("docs/faq.md", "no-such-page.md"), ("docs/faq.md", "../examples/none.yaml"), ("CHANGELOG.md", "docs/none.md")],
+    [
+        ("docs/faq.md", "no-such-page.md"),
+        ("docs/faq.md", "../examples/none.yaml"),
+        ("CHANGELOG.md", "docs/none.md"),
+    ],
 )
 def test_a_link_to_no_file_fails(build, page, link):
     code, both = build((page, f"[x]({link})"))
@@ -69,7 +73,9 @@ def test_the_site_asks_nothing_of_the_network(build):
     read = 0
     for folder, _, names in os.walk(build.site):
         for name in names:
-            pattern = {".html": loads, ".css": styles, ".svg": styles}.get(os.path.splitext(name)[1])
+            pattern = {".html": loads, ".css": styles, ".svg": styles}.get(
+                os.path.splitext(name)[1]
+            )
             if pattern:
                 with open(os.path.join(folder, name)) as source:
                     assert not pattern.search(source.read()), name
