@@ -105,15 +105,16 @@ def collect(root, book):
         shutil.copyfile(HERE / name, book / name)
     shutil.copyfile(MERMAID, source / MERMAID.name)
     pages = Pages(root, source)
-    for page in sorted((root / "docs").glob("*.md")):
-        pages.write(f"docs/{page.name}", page.read_text())
+    for page in sorted((root / "docs").rglob("*.md")):
+        pages.write(page.relative_to(root).as_posix(), page.read_text())
     # The list grows while pages are added that link to others.
     for path in pages.linked:
         pages.add(path)
     summary = (source / "SUMMARY.md").read_text()
-    for page in sorted(source.glob("*.md")):
-        if f"({page.name})" not in summary and page.name != "SUMMARY.md":
-            raise Broken(f"docs/SUMMARY.md does not list {page.name}")
+    for page in sorted((root / "docs").rglob("*.md")):
+        name = page.relative_to(root / "docs").as_posix()
+        if f"({name})" not in summary and name != "SUMMARY.md":
+            raise Broken(f"docs/SUMMARY.md does not list {name}")
     others = [it for it in sorted(pages.titles.items()) if f"({it[0]})" not in summary]
     listed = "".join(f"  - [{title}]({place})\n" for place, title in others)
     (source / "SUMMARY.md").write_text(f"{summary}- [Files]()\n{listed}")
@@ -125,7 +126,7 @@ def check(root, site):
     lychee = [BIN / "lychee", "--offline", "--include-fragments", "--no-progress", "--no-ignore"]
     # mdBook gives the page for addresses that are not found a base, which a folder does not have.
     pages = ["--exclude-path", "404.html", site]
-    sources = sorted([*root.glob("*.md"), *root.glob("docs/*.md")])
+    sources = sorted([*root.glob("*.md"), *root.glob("docs/**/*.md")])
     return not any([subprocess.run([*lychee, *inputs]).returncode for inputs in (pages, sources)])
 
 

@@ -56,9 +56,9 @@ def test_a_link_to_no_part_of_a_page_fails(build):
 
 
 def test_a_page_that_the_summary_does_not_list_fails(build):
-    code, both = build(("docs/forgotten.md", "# Forgotten"))
+    code, both = build(("docs/pictures/forgotten.md", "# Forgotten"))
     assert code != 0, both
-    assert "docs/SUMMARY.md does not list forgotten.md" in both
+    assert "docs/SUMMARY.md does not list pictures/forgotten.md" in both
 
 
 def test_the_site_asks_nothing_of_the_network(build):
