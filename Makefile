@@ -10,8 +10,6 @@ TOOLS := .venv-tools/bin
 FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --no-default-features)
 # This machine's own processor, so that what is built can be run here.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
-BUILD := .aws-sam/build
-ARM64 := .aws-sam/arm64
 # Debian's emulator, and its C library for arm64.
 EMULATOR := $(if $(filter arm64,$(ARCHITECTURE)),,qemu-aarch64-static -L /usr/aarch64-linux-gnu)
 # Many tests wait for a deadline: more run at once than there are processors.
@@ -28,7 +26,7 @@ ZIP_FILES := $(foreach processor,arm64 x86_64,$(ZIPS)/cfn-postgres-extensions-$(
 # jsii's own support of node 20 has ended; the CDK's has not.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help docs plan inspect demo fleet test test-deployment test-fleet test-terraform test-versions test-arm64 test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
+.PHONY: help dist package docs plan inspect demo fleet test test-deployment test-dist test-fleet test-terraform test-versions test-arm64 test-reproducible test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -48,7 +46,10 @@ test: ## every test, against a throwaway PostgreSQL over TLS
 
 test-deployment: .venv ## template.yaml on a local AWS
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
-	$(DEMO)/pytest tests/deployment --ignore-glob '*/test_terraform*.py'
+	$(DEMO)/pytest tests/deployment --ignore-glob '*/test_terraform*.py' --ignore-glob '*/test_dist.py'
+
+test-dist: dist .venv .venv-tools ## a release from dist/ alone, by the SAM CLI on a local AWS
+	$(DEMO)/pytest tests/deployment/test_dist.py
 
 test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSONata result twice
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
@@ -88,10 +89,12 @@ test-versions: .venv-upgrade ## the tests on the oldest and the newest PostgreSQ
 	        $(addprefix --skip ,$(OF_ANY_VERSION)); \
 	done
 
-test-arm64: ## the bootstrap for arm64, emulated
+test-arm64: dist ## the bootstrap for arm64, emulated
 	@$(if $(EMULATOR),command -v $(firstword $(EMULATOR)) >/dev/null || { echo '$@: install qemu-user-static and libc6-arm64-cross' >&2; exit 1; })
-	$(MAKE) build ARCHITECTURE=arm64 BUILD=$(ARM64)
-	FUNCTION_PROGRAM='$(EMULATOR) $(ARM64)/Function/bootstrap' $(WITH_POSTGRES) -- \
+	rm -rf target/arm64
+	python3 -m zipfile --extract dist/cfn-postgres-extensions-arm64.zip target/arm64
+	chmod +x target/arm64/bootstrap
+	FUNCTION_PROGRAM='$(EMULATOR) target/arm64/bootstrap' $(WITH_POSTGRES) -- \
 	    cargo test $(FEATURES) --test function several_databases_and_one_that_is_left | \
 	    awk '{ print } / 1 passed/ { ran = 1 } END { exit !ran }'
 
@@ -155,9 +158,25 @@ bench: build .venv-bench ## the targets beside the Python original (RECORD=1)
 	.venv-bench/bin/python bench/bench.py $(if $(RECORD),--record)
 
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it
-	PATH="$(CURDIR)/$(TOOLS):$$PATH" AWS_DEFAULT_REGION=eu-central-1 sam build \
-	    --parameter-overrides Architecture=$(ARCHITECTURE) --build-dir $(BUILD)
-	tools/check_bootstrap.sh $(BUILD)/Function/bootstrap
+	tools/build.sh $(ARCHITECTURE)
+
+dist: ## what a release has, for both processors, in dist/
+	$(MAKE) build ARCHITECTURE=arm64
+	$(MAKE) build ARCHITECTURE=x86_64
+	$(MAKE) package
+
+# Of what is built. The crates are the same on either processor.
+package:
+	cargo cyclonedx --version 2>/dev/null | grep -q ' 0.5.9$$' || cargo install --locked --quiet --debug cargo-cyclonedx@0.5.9
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu --override-filename bom
+	python3 tools/release.py dist dist $(foreach one,arm64 x86_64,.aws-sam/$(one)/Function/bootstrap) bom.json
+	rm bom.json
+
+dist/%.zip:
+	$(MAKE) dist
+
+test-reproducible: dist ## a build in other folders gives the same bytes
+	tools/reproduce.sh $(ARCHITECTURE)
 
 instructions: ## instructions beside those recorded (RECORD=1)
 	python3 bench/instructions.py $(if $(RECORD),--record)
@@ -167,7 +186,7 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
+	rm -rf .aws-sam dist .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
 .PHONY: always .venv .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade

@@ -1,12 +1,14 @@
 """The two functions that are compared: how each is started, and the event that each gets."""
 
 import os
+import platform
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # What `make build` makes: the function as it ships.
-BOOTSTRAP = os.path.join(ROOT, ".aws-sam", "build", "Function", "bootstrap")
+ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
+BOOTSTRAP = os.path.join(ROOT, ".aws-sam", ARCHITECTURE, "Function", "bootstrap")
 
 # The part of Lambda's environment that one of the two reads.
 LAMBDA = {

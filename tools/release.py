@@ -1,19 +1,26 @@
-"""What .github/workflows/release.yml does with a tag, such as v0.1.0.
+"""What a release consists of: `make dist` makes the folder dist/, .github/workflows/release.yml publishes it.
 
-    release.py check TAG           the tag, Cargo.toml, template.yaml and CHANGELOG.md agree
-    release.py notes TAG           what CHANGELOG.md says about it
-    release.py zip BOOTSTRAP ZIP   the code of the functions; the same bootstrap gives the same bytes
-    release.py template TAG URL ARCHITECTURE FOLDER
-                                   template.yaml for the Serverless Application Repository: with URLs
-                                   of the public repository, for the processor that FOLDER was built for
+    release.py check TAG            the tag, Cargo.toml, template.yaml and CHANGELOG.md agree
+    release.py notes TAG            what CHANGELOG.md says about it
+    release.py zip BOOTSTRAP ZIP    the code of the functions
+    release.py dist FOLDER ARM64 X86_64 SBOM
+                                    the folder anew, with the bootstraps for both processors and what
+                                    `cargo cyclonedx` wrote: the same input gives the same bytes
+    release.py application TAG URL  template.yaml for the Serverless Application Repository: with URLs
+                                    of the public repository, and the zip for arm64 in dist/
 """
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NAME = "cfn-postgres-extensions"
 VERSION = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)")
 
 
@@ -56,35 +63,128 @@ def notes(tag):
     print(found[1].strip())
 
 
-def zipped(bootstrap, archive):
-    with open(bootstrap, "rb") as source, zipfile.ZipFile(archive, "w") as out:
+def dist(folder, arm64, x86_64, sbom):
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    files = {
+        "template.yaml": packaged("arm64").encode(),
+        "template-x86_64.yaml": packaged("x86_64").encode(),
+        "fleet-template.yaml": fleet().encode(),
+        "report.html": read("fleet/report.html").encode(),
+        f"{NAME}.cdx.json": bill_of_materials(sbom).encode(),
+    }
+    for name, content in files.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(content)
+    zipped(arm64, os.path.join(folder, archive("arm64")))
+    zipped(x86_64, os.path.join(folder, archive("x86_64")))
+    checksums(folder)
+
+
+def archive(architecture):
+    return f"{NAME}-{architecture}.zip"
+
+
+def zipped(bootstrap, path):
+    with open(bootstrap, "rb") as source, zipfile.ZipFile(path, "w") as out:
         entry = zipfile.ZipInfo("bootstrap")  # of 1980, whenever it is made
         entry.create_system = 3  # Unix, so that the next line counts
         entry.external_attr = 0o100755 << 16
         out.writestr(entry, source.read(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
-def template(tag, url, architecture, folder):
-    text = read("template.yaml")
-    replacements = [
-        (
-            r"^( +)SemanticVersion: .*$",
-            rf"\g<0>\n\1HomePageUrl: {url}\n\1SourceCodeUrl: {url}/tree/{tag}",
+def packaged(architecture):
+    """template.yaml with the code in the zip beside it: there is nothing to build any more."""
+    return replaced(
+        "template.yaml",
+        # `sam deploy` would upload these files, and they are not in dist.
+        (r"^ +(LicenseUrl|ReadmeUrl): .*\n", ""),
+        (r"^ +# HomePageUrl .*\n( +# .*\n)*", ""),
+        *of_one_processor(architecture, "./"),
+    )
+
+
+def application(tag, url):
+    version_of(tag)
+    print(
+        replaced(
+            "template.yaml",
+            (
+                r"^( +)(SemanticVersion: .*\n)( +# .*\n)*",
+                rf"\1\2\1HomePageUrl: {url}\n\1SourceCodeUrl: {url}/tree/{tag}\n",
+            ),
+            *of_one_processor("arm64", "dist/"),
         ),
-        # The repository has one package for all: the other processor could not run it.
-        (r"^( +)Default: arm64\n +AllowedValues: \[arm64, x86_64\]$",
-         rf"\1Default: {architecture}\n\1AllowedValues: [{architecture}]"),
-        (r"^( +)CodeUri: \.$", rf"\1CodeUri: {folder}"),
-    ]  # fmt: skip
+        end="",
+    )
+
+
+def of_one_processor(architecture, folder):
+    """Replacements in template.yaml: the zip in a folder, which needs no build, for one processor."""
+    return (
+        (r"^ +# What checkov is told to skip .*\n( +# .*\n)*", ""),
+        (r"^    Metadata:\n      BuildMethod: .*\n      BuildProperties:\n        .*\n", ""),
+        (r"^( +CodeUri:) \.$", rf"\1 {folder}{archive(architecture)}"),
+        (
+            r"^( +)Default: arm64\n +AllowedValues: \[arm64, x86_64\]\n +Description: >-\n.*\n.*\n",
+            rf"\1Default: {architecture}\n\1AllowedValues: [{architecture}]\n"
+            rf"\1Description: Processor the functions run on, which their code was built for\n",
+        ),
+    )
+
+
+def fleet():
+    """fleet/template.yaml with its state machines inside."""
+
+    def definition(found):
+        inner = textwrap.indent(read(f"fleet/{found[2]}"), f"{found[1]}  ")
+        return f"{found[1]}Definition:\n{inner.rstrip()}"
+
+    return replaced("fleet/template.yaml", (r"^( +)DefinitionUri: (\S+)$", definition))
+
+
+def replaced(name, *replacements):
+    """The text of a file, where each of these patterns must match."""
+    text = read(name)
     for pattern, replacement in replacements:
         text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
         if not count:
-            raise Failure(f"template.yaml has nothing that matches `{pattern}`")
-    print(text, end="")
+            raise Failure(f"{name} has nothing that matches `{pattern}`: change tools/release.py")
+    return text
+
+
+def bill_of_materials(path):
+    """What `cargo cyclonedx` wrote, without the hour, the random number, the folder and the processor."""
+    with open(path) as source:
+        bill = json.load(source)
+    bill.pop("serialNumber", None)
+    for name in ("timestamp", "properties"):
+        bill["metadata"].pop(name, None)
+    text = json.dumps(bill, indent=2, ensure_ascii=False) + "\n"
+    # Cargo leaves the crate's name out where the folder has the same.
+    return re.sub(rf"path\+file://{re.escape(ROOT)}#({NAME}@)?", f"{NAME}@", text)
+
+
+def checksums(folder):
+    """SHA256SUMS, of every other file in the folder; `sha256sum --check` reads it."""
+    lines = []
+    for name in sorted(os.listdir(folder)):
+        if name != "SHA256SUMS":
+            with open(os.path.join(folder, name), "rb") as source:
+                lines.append(f"{hashlib.sha256(source.read()).hexdigest()}  {name}\n")
+    with open(os.path.join(folder, "SHA256SUMS"), "w") as out:
+        out.writelines(lines)
 
 
 def main(arguments):
-    commands = {"check": (check, 1), "notes": (notes, 1), "zip": (zipped, 2), "template": (template, 4)}
+    commands = {
+        "check": (check, 1),
+        "notes": (notes, 1),
+        "zip": (zipped, 2),
+        "dist": (dist, 4),
+        "application": (application, 2),
+        "checksums": (checksums, 1),
+    }
     name, given = arguments[:1], arguments[1:]
     if not name or name[0] not in commands or len(given) != commands[name[0]][1]:
         sys.exit(__doc__)

@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 from conftest import ROOT
+from state_machines import read
 
 URL = "https://example.com/owner/project"
 SCHEMA = (".venv-tools/bin/check-jsonschema", "--builtin-schema")
@@ -53,7 +54,8 @@ def test_renovate_reads_every_list_of_python_packages():
 @pytest.fixture
 def release(tmp_path):
     """tools/release.py in a copy of what it reads, where version 1.2.3 is released."""
-    shutil.copytree(os.path.join(ROOT, "tools"), tmp_path / "tools")
+    for folder in ("tools", "fleet"):
+        shutil.copytree(os.path.join(ROOT, folder), tmp_path / folder)
     for name, pattern, replacement in (
         ("Cargo.toml", r'^version = ".*"$', 'version = "1.2.3"'),
         ("template.yaml", r"SemanticVersion: .*$", "SemanticVersion: 1.2.3"),
@@ -100,34 +102,104 @@ def test_what_is_no_tag_of_a_release_is_refused(release, tag):
     assert f"`{tag}` is no tag of a release" in output
 
 
-def test_the_same_bootstrap_gives_the_same_bytes(release):
-    bootstrap = release.folder / "bootstrap"
-    archives = []
-    for number, when in enumerate((1, 10**9)):
-        bootstrap.write_bytes(b"program" * 1000)
-        os.utime(bootstrap, (when, when))
-        archive = release.folder / f"{number}.zip"
-        assert release("zip", str(bootstrap), str(archive)) == (0, "")
-        archives.append(archive.read_bytes())
-    assert archives[0] == archives[1]
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_zipped_bootstrap_may_be_executed(release):
-    (release.folder / "bootstrap").write_bytes(b"program")
-    assert release("zip", "bootstrap", "code.zip") == (0, "")
-    with zipfile.ZipFile(release.folder / "code.zip") as archive:
+@pytest.fixture
+def dist(release):
+    """Makes dist/ of two programs and a bill of materials, which were written at this time and hour."""
+
+    def dist(name, when, mask=0o022):
+        folder = release.folder
+        before = os.umask(mask)
+        try:
+            inputs = ["arm64", "x86_64", "bom.json"]
+            for one in inputs:
+                path = folder / one
+                path.unlink(missing_ok=True)
+                path.write_bytes(one.encode() * 1000)
+                os.utime(path, (when, when))
+            bill = {
+                "serialNumber": f"urn:uuid:{when}",
+                "metadata": {
+                    "timestamp": f"{when}",
+                    "properties": [{"name": "cdx:rustc:sbom:target:triple", "value": "x86_64"}],
+                    "component": {"bom-ref": f"path+file://{folder}#cfn-postgres-extensions@1.2.3"},
+                },
+                "components": [],
+            }
+            path.write_text(json.dumps(bill))
+            os.utime(path, (when, when))
+            assert release("dist", name, *inputs) == (0, "")
+        finally:
+            os.umask(before)
+        return folder / name
+
+    return dist
+
+
+def test_the_same_input_gives_the_same_files_whatever_the_hour(dist):
+    first, second = dist("first", 1), dist("second", 10**9, mask=0o077)
+    assert contents(first) == contents(second)
+    assert len(contents(first)) == 8
+
+
+def test_a_bill_of_materials_has_no_folder_of_the_machine(release, dist):
+    bill = json.loads((dist("dist", 1) / "cfn-postgres-extensions.cdx.json").read_text())
+    assert bill["metadata"] == {"component": {"bom-ref": "cfn-postgres-extensions@1.2.3"}}
+    assert "serialNumber" not in bill
+
+
+def test_the_zipped_bootstrap_may_be_executed(dist):
+    with zipfile.ZipFile(dist("dist", 1, mask=0o077) / "cfn-postgres-extensions-arm64.zip") as archive:
         (entry,) = archive.infolist()
+        assert archive.read(entry) == b"arm64" * 1000
     assert (entry.filename, entry.external_attr >> 16) == ("bootstrap", 0o100755)
 
 
+def test_a_packaged_template_keeps_its_comments_and_needs_no_build(dist):
+    folder = dist("dist", 1)
+    with open(os.path.join(ROOT, "template.yaml")) as source:
+        comments = re.findall(r"(?m)^ *# .*$", source.read())
+    for name, architecture in (("template.yaml", "arm64"), ("template-x86_64.yaml", "x86_64")):
+        text = (folder / name).read_text()
+        assert text.count(f"CodeUri: ./cfn-postgres-extensions-{architecture}.zip\n") == 2
+        assert f"AllowedValues: [{architecture}]\n" in text
+        assert "BuildMethod" not in text
+        # Those that go are about building and publishing.
+        gone = "\n".join(line for line in comments if line not in text)
+        assert len(gone.splitlines()) == 4 and "sam builds" in gone and "is published" in gone
+
+
+def test_the_packaged_fleet_has_its_definitions_inside(dist):
+    source = read(os.path.join(ROOT, "fleet", "template.yaml"))["Resources"]
+    packaged = read(dist("dist", 1) / "fleet-template.yaml")["Resources"]
+    machines = [name for name, one in source.items() if "DefinitionUri" in one["Properties"]]
+    assert len(machines) == 5
+    for name in machines:
+        uri = source[name]["Properties"].pop("DefinitionUri")
+        assert packaged[name]["Properties"].pop("Definition") == read(os.path.join(ROOT, "fleet", uri))
+    assert packaged == source
+
+
+def test_a_template_that_the_packaging_does_not_understand_fails(release):
+    path = release.folder / "template.yaml"
+    path.write_text(path.read_text().replace("CodeUri: .", "CodeUri: src"))
+    code, output = release("application", "v1.2.3", URL)
+    assert code == 1
+    assert output.startswith("release.py: template.yaml has nothing that matches ")
+
+
 def test_the_published_template_names_the_repository_and_one_processor(release, run):
-    code, output = release("template", "v1.2.3", URL, "arm64", "./code")
+    code, output = release("application", "v1.2.3", URL)
     assert code == 0, output
     assert f"HomePageUrl: {URL}\n" in output
     assert f"SourceCodeUrl: {URL}/tree/v1.2.3\n" in output
     assert "AllowedValues: [arm64]\n" in output
-    assert output.count("CodeUri: ./code\n") == 2
-    (release.folder / "code").mkdir()
-    (release.folder / "published.yaml").write_text(output)
-    code, _, both = run(".venv-tools/bin/cfn-lint", "--", str(release.folder / "published.yaml"))
+    assert output.count("CodeUri: dist/cfn-postgres-extensions-arm64.zip\n") == 2
+    (release.folder / "dist").mkdir()
+    (release.folder / "dist" / "cfn-postgres-extensions-arm64.zip").write_bytes(b"")
+    (release.folder / "application.yaml").write_text(output)
+    code, _, both = run(".venv-tools/bin/cfn-lint", "--", str(release.folder / "application.yaml"))
     assert code == 0, both
