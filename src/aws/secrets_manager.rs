@@ -70,7 +70,7 @@ impl Error {
     #[must_use]
     pub fn or_iam(mut self) -> Self {
         if let Self::Unavailable { why, .. } = &mut self {
-            why.push_str(", or `Authentication: IAM`, which needs neither");
+            why.push_str(", or use `Authentication: IAM`, which needs no secret");
         }
         self
     }

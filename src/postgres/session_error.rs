@@ -48,7 +48,9 @@ impl Display for Error {
             ),
             Kind::TimedOut => write!(
                 out,
-                "time ran out {doing} in database `{database}`, and nothing was changed there: {why}"
+                "time ran out {doing} in database `{database}`, and nothing was changed there: {why}; \
+                 end what holds it up, or give it more time (`ServiceTimeout`, and the parameter \
+                 `Timeout` of the function's stack)"
             ),
             Kind::NoResponse => write!(
                 out,

@@ -179,6 +179,16 @@ pub fn resolve(
             );
         }
     }
+    let login = match (properties.authentication, credentials.password) {
+        (Authentication::Iam, _) => Some(Login::Iam),
+        (Authentication::Password, password) => password.map(Login::Password),
+    };
+    if login.is_none() {
+        lacks(
+            "password",
+            "the secret has no `password`: add it there, or use `Authentication: IAM`",
+        );
+    }
     let is_forbidden =
         is_right_host && host.as_deref().is_some_and(|host| allowed.only && !allowed.has(host));
     if let Some(host) = host.as_deref().filter(|_| is_forbidden) {
@@ -187,13 +197,6 @@ pub fn resolve(
              ALLOWED_HOSTS lists, or have this one added to the parameter `AllowedHosts` of the \
              function's stack"
         )));
-    }
-    let login = match (properties.authentication, credentials.password) {
-        (Authentication::Iam, _) => Some(Login::Iam),
-        (Authentication::Password, password) => password.map(Login::Password),
-    };
-    if login.is_none() {
-        problems.push(Problem::new("the secret has no `password`"));
     }
     match (host, username, login) {
         (Some(host), Some(username), Some(login)) if problems.is_empty() => Ok(Target {

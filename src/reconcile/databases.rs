@@ -140,7 +140,11 @@ async fn plan_all(
                 error.through_proxy(&host).to_string()
             }
             None if all_unreachable && unreachable.is_some() => continue,
-            None => "it was not read any more".to_owned(),
+            None => {
+                "it was not read any more: a failure of the whole server, or the end of the time, \
+                     came before"
+                    .to_owned()
+            }
         };
         problems.push(InDatabase { database: task.database.clone(), problems: vec![problem] });
     }

@@ -30,7 +30,10 @@ pub enum Error {
     #[error(transparent)]
     Token(#[from] rds_token::Error),
     /// The operator: certificates.
-    #[error("{}", chain(.0))]
+    #[error(
+        "{}; check the parameters `SslRootCertLayerArn` and `SslRootCertPath` of the function's stack",
+        chain(.0)
+    )]
     Tls(#[from] tls::Error),
     /// The operator: `AWS_CA_BUNDLE`.
     #[error("{0}: correct the function's environment variable `AWS_CA_BUNDLE`, or remove it")]

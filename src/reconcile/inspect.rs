@@ -15,6 +15,10 @@ use crate::reconcile::error::Error;
 use crate::reconcile::task::Task;
 use crate::request::Databases;
 
+/// The error of a database that time ran out for.
+const LATE: &str =
+    "it was not read in time: name fewer databases, or give it more time (`ServiceTimeout`)";
+
 /// What was found in one database.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -96,7 +100,7 @@ pub async fn inspect_all(
         Some(Ok(inspection)) => (task.is_listed() || inspection.is_written()).then_some(inspection),
         Some(Err(error)) if task.may_skip(&error) => None,
         Some(Err(error)) => Some(failed(&task.database, error.to_string())),
-        None => Some(failed(&task.database, "it was not read in time".to_owned())),
+        None => Some(failed(&task.database, LATE.to_owned())),
     });
     let skipped =
         skipped.iter().map(|report| failed(&report.task.database, report.plan.kept.join("; ")));
