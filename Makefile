@@ -26,7 +26,7 @@ ZIP_FILES := $(foreach processor,arm64 x86_64,$(ZIPS)/cfn-postgres-extensions-$(
 # jsii's own support of node 20 has ended; the CDK's has not.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help dist package docs plan inspect demo fleet test test-deployment test-dist test-fleet test-terraform test-versions test-arm64 test-reproducible test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
+.PHONY: help dist package docs troubleshooting plan inspect demo fleet test test-deployment test-dist test-fleet test-terraform test-versions test-arm64 test-reproducible test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -147,6 +147,9 @@ docs: .venv .venv-docs site/node_modules ## the documentation as a site, its lin
 	$(if $(RECORD),python3 site/record.py)
 	python3 site/build.py
 	$(DEMO)/pytest tests/lint/test_docs.py
+
+troubleshooting: ## the list of messages and the examples in docs/, anew
+	UPDATE=1 cargo test $(FEATURES) --test planner troubleshooting
 
 plan: ## the plan of EVENT=events/update.json as SQL
 	cargo run $(FEATURES) --quiet --example plan $(EVENT)

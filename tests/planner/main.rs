@@ -4,8 +4,10 @@ mod convergence;
 mod docs;
 mod fuzzing;
 mod layers;
+mod messages;
 mod plans;
 mod plans_removal;
+mod troubleshooting;
 
 /// A server's catalog: what it offers stands beside the rest in `server`.
 #[expect(clippy::expect_used, reason = "a broken case is a failed test")]

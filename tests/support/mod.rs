@@ -11,6 +11,7 @@
 //! | [`cluster`] | a PostgreSQL of one test's own, which can be killed and started again |
 //! | [`barrier`] | a point in the server's work at which it waits for the test |
 //! | [`proxy`], [`fault_injection`] | a TCP proxy with faults; a test environment with one before its database |
+//! | [`troubleshooting`] | the index of messages, which has the reason of every failure |
 //! | [`unreachable_address`] | an address that does not respond |
 //! | [`iam_endpoint`], [`token`] | an RDS endpoint with IAM authentication; what AWS checks of a token |
 //! | [`malicious_server`] | a server that asks for a password that is not its own |
@@ -38,4 +39,5 @@ pub mod runtime_api;
 pub mod secrets;
 pub mod test_environment;
 pub mod token;
+pub mod troubleshooting;
 pub mod unreachable_address;

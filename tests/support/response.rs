@@ -1,11 +1,13 @@
 //! A response to `CloudFormation`, and what must be true of each.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
 use super::http_server::Request;
 use super::runtime_api::Outcome;
+use super::troubleshooting::Index;
 
 /// The document may hold this many bytes, inclusive.
 const MOST: usize = 4096;
@@ -44,6 +46,9 @@ impl Response {
             (member("Status"), member("Reason"), member("PhysicalResourceId"));
         assert!(status == "SUCCESS" || status == "FAILED", "{document}");
         assert!(!reason.is_empty(), "{document}");
+        if status == "FAILED" {
+            has_entry(&reason);
+        }
         assert!(!id.is_empty() && id.len() <= 1024, "{document}");
         for name in ["StackId", "RequestId", "LogicalResourceId"] {
             assert_eq!(member(name), event[name].as_str().unwrap_or_default(), "{document}");
@@ -107,6 +112,20 @@ impl Response {
     }
 }
 
+/// Panics where the index does not have the `Reason` of a failure, which may have been cut at its end.
+#[track_caller]
+fn has_entry(reason: &str) {
+    static INDEX: LazyLock<Index> = LazyLock::new(Index::read);
+    let Some((start, _)) = reason.split_once("... (log stream: ") else {
+        assert!(INDEX.of(reason).is_some(), "no entry in docs/troubleshooting/: {reason}");
+        return;
+    };
+    // The last problem is not whole.
+    if let Some((start, _)) = start.rsplit_once("; (") {
+        assert!(INDEX.of(start).is_some(), "no entry in docs/troubleshooting/: {start}");
+    }
+}
+
 /// What came of a direct invocation.
 #[derive(Debug)]
 pub struct Direct {
@@ -128,7 +147,12 @@ impl Direct {
     pub fn failed(&self, error_type: &str, words: &[&str]) {
         let error = self.outcome.as_ref().expect_err("a function error");
         assert_eq!(error["errorType"], error_type, "{error:#}");
-        let message = error["errorMessage"].as_str().expect("a message").to_lowercase();
+        let message = error["errorMessage"].as_str().expect("a message");
+        let document: Value = serde_json::from_str(message).unwrap_or_default();
+        if let Some(reason) = document["Reason"].as_str() {
+            has_entry(reason);
+        }
+        let message = message.to_lowercase();
         for word in words {
             assert!(message.contains(&word.to_lowercase()), "no `{word}` in: {message}");
         }
