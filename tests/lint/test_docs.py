@@ -9,7 +9,9 @@ import pytest
 from conftest import ROOT
 
 # What the site is made of, but for what an environment or a build leaves there.
-LEFT = shutil.ignore_patterns(".*", "dist", "target", "node_modules", "__pycache__")
+LEFT = shutil.ignore_patterns(
+    ".git", ".venv*", ".aws-sam", "dist", "target", "node_modules", "__pycache__"
+)
 
 
 @pytest.fixture
