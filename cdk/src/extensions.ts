@@ -5,7 +5,7 @@ import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct, IConstruct, IDependable } from 'constructs';
 import { ExtensionOptions, ExtensionVersion } from './extension-version';
-import { problems } from './private/problems';
+import { problems, serviceTimeoutProblem } from './private/problems';
 import { IPostgresExtensionsProvider, PostgresExtensionsProvider } from './provider';
 
 /** What becomes of extensions that this construct created, when their entries or the construct are removed. */
@@ -210,11 +210,12 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
 
   constructor(scope: Construct, id: string, props: PostgresExtensionsProps) {
     super(scope, id);
-    this.node.addValidation({ validate: () => problems(props) });
+    const refused: string[] = [];
+    this.node.addValidation({ validate: () => [...problems(props), ...refused] });
 
     const database = props.cluster ?? props.instance;
     this.provider = props.provider ?? this.ownProvider(props);
-    const endpoint = props.cluster ? clusterEndpoint(props.cluster) : instanceEndpoint(props.instance);
+    const endpoint = orRefused('cluster', refused, () => props.cluster?.clusterEndpoint) ?? props.instance?.instanceEndpoint;
     const usesIam = props.authentication === DatabaseAuthentication.IAM;
     const secret = props.secret ?? (usesIam ? undefined : secretOf(database));
 
@@ -227,10 +228,11 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
     this.resource = new cdk.CustomResource(this, 'Resource', {
       serviceToken: this.provider.serviceToken,
       resourceType: 'Custom::PostgresExtensions',
+      // What the CDK would refuse alone, `problems` has among the others.
+      serviceTimeout: serviceTimeoutProblem(props.serviceTimeout) ? undefined : props.serviceTimeout,
       properties: {
-        ServiceTimeout: props.serviceTimeout?.toSeconds({ integral: false }),
         DBSecret: secret?.secretArn,
-        PluginsMap: props.extensions && cdk.Lazy.any({ produce: () => pluginsMap(extensions) }),
+        PluginsMap: props.extensions && pluginsMap(extensions),
         PluginsFrom: props.extensionsFrom?.secretArn,
         Databases: props.databases,
         Host: props.host ?? endpoint?.hostname,
@@ -247,12 +249,9 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
     });
 
     for (const read of [secret, props.extensionsFrom]) if (read) this.grantRead(read);
-    if (usesIam && props.username && database) {
-      try {
-        database.grantConnect(this, props.username);
-      } catch {
-        // An imported database without its resource id: `problems` says so.
-      }
+    const { username } = props;
+    if (usesIam && username !== undefined && database) {
+      orRefused('authentication', refused, () => database.grantConnect(this, username));
     }
     if (principal.policy) this.resource.node.addDependency(principal.policy);
     if (this.provider instanceof PostgresExtensionsProvider) {
@@ -335,7 +334,7 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
    */
   private openSecurityGroups(database: ec2.IConnectable): IDependable[] {
     const { connections } = this.provider;
-    if (connections.securityGroups.length === 0 || database.connections.securityGroups.length === 0) return [];
+    if (!database.connections.defaultPort) return [];
     connections.allowToDefaultPort(database, 'PostgreSQL extensions');
     const stack = cdk.Stack.of(this);
     const ids = (groups: ec2.ISecurityGroup[]) => groups.map((group) => JSON.stringify(stack.resolve(group.securityGroupId)));
@@ -389,21 +388,14 @@ function secretOf(database: IConstruct | undefined): secretsmanager.ISecret | un
   return (database as { secret?: secretsmanager.ISecret } | undefined)?.secret;
 }
 
-interface Endpoint {
-  readonly hostname: string;
-  readonly port: number;
-}
-
-function clusterEndpoint(cluster: rds.IDatabaseCluster): Endpoint | undefined {
+/** What the CDK gives; what it refuses, about a database that was imported with less than is needed, is a problem. */
+function orRefused<T>(property: string, refused: string[], give: () => T): T | undefined {
   try {
-    return cluster.clusterEndpoint;
-  } catch {
-    return undefined; // An imported cluster without its endpoint: `problems` says so.
+    return give();
+  } catch (error) {
+    refused.push(`\`${property}\`: ${(error as Error).message}`);
+    return undefined;
   }
-}
-
-function instanceEndpoint(instance: rds.IDatabaseInstance | undefined): Endpoint | undefined {
-  return instance?.instanceEndpoint;
 }
 
 const PARTS = [
@@ -425,10 +417,9 @@ function pluginsMap(extensions: { [name: string]: string | ExtensionVersion | Ex
     version instanceof ExtensionVersion ? version.value : version;
   return Object.fromEntries(
     Object.entries(extensions).map(([name, entry]) => {
-      const isVersion = typeof entry === 'string' || entry instanceof ExtensionVersion;
-      if (isVersion) return [name, text(entry)];
-      if (entry.schema === undefined) return [name, text(entry.version) ?? ExtensionVersion.ANY.value];
-      return [name, { Version: text(entry.version) ?? ExtensionVersion.ANY.value, Schema: entry.schema }];
+      if (typeof entry !== 'object' || entry === null || entry instanceof ExtensionVersion) return [name, text(entry)];
+      const version = text(entry.version) ?? ExtensionVersion.ANY.value;
+      return [name, entry.schema === undefined ? version : { Version: version, Schema: entry.schema }];
     }),
   );
 }

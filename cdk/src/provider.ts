@@ -408,9 +408,13 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
       },
     });
     acknowledge(role, 'AwsSolutions-IAM5', {
-      // The ARN of a log group ends so: its streams.
-      [`Resource::<${cdk.Stack.of(this).getLogicalId(logGroup.node.defaultChild as logs.CfnLogGroup)}.Arn>`]:
-        'the streams of one log group',
+      ...((isTraced || policies.network) && {
+        'Resource::*': 'X-Ray and EC2 accept no narrower resource for these actions',
+      }),
+      ...(policies.network && {
+        'Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:*/*':
+          'Lambda attaches the function to the network with this role; the code of the function may not use it',
+      }),
     });
     return role;
   }
@@ -424,7 +428,7 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
           'ec2:AssignPrivateIpAddresses',
           'ec2:UnassignPrivateIpAddresses',
         ],
-        resources: [cdk.Stack.of(this).formatArn({ service: 'ec2', resource: '*', resourceName: '*' })],
+        resources: [`arn:${cdk.Aws.PARTITION}:ec2:${cdk.Aws.REGION}:${cdk.Aws.ACCOUNT_ID}:*/*`],
       }),
       // EC2 accepts no narrower resource for these.
       new iam.PolicyStatement({
@@ -480,14 +484,7 @@ function problems(props: PostgresExtensionsProviderProps): string[] {
     numberProblem('timeout', seconds(props.timeout), 30, 900, 'a number of seconds'),
     numberProblem('reservedConcurrency', props.reservedConcurrency, 1, 99999, 'a number of requests'),
   ].filter((problem) => problem !== undefined);
-  const { functionName, vpc, vpcSubnets, securityGroups, allowedHosts } = props;
-  if (functionName && !cdk.Token.isUnresolved(functionName) && functionName.length > 54) {
-    found.push(`\`functionName\` has ${functionName.length} characters: use at most 54`);
-  }
-  if (!vpc && (vpcSubnets || securityGroups)) {
-    found.push('`vpcSubnets` and `securityGroups` need a `vpc`: give the VPC, or leave them out');
-  }
-  for (const host of allowedHosts ?? []) {
+  for (const host of props.allowedHosts ?? []) {
     if (!cdk.Token.isUnresolved(host) && !/^[A-Za-z0-9._:-]+$/.test(host)) {
       found.push('`allowedHosts` must be host names, or ends of host names that begin with a dot');
     }

@@ -1,4 +1,4 @@
-import { Token } from 'aws-cdk-lib';
+import { Duration, Token } from 'aws-cdk-lib';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import { IConstruct } from 'constructs';
 import { ExtensionOptions, ExtensionVersion } from '../extension-version';
@@ -20,6 +20,11 @@ export function problems(props: PostgresExtensionsProps): string[] {
     ...values(props),
     ...extensions(props),
   ];
+}
+
+/** What is wrong with the time that CloudFormation shall wait. */
+export function serviceTimeoutProblem(serviceTimeout: Duration | undefined): string | undefined {
+  return numberProblem('serviceTimeout', seconds(serviceTimeout), 1, 3600, 'a number of seconds');
 }
 
 function isKnown<T>(value: T | undefined | null): value is T {
@@ -45,9 +50,6 @@ function target(props: PostgresExtensionsProps): string[] {
   if (port !== undefined && (cluster || instance)) {
     found.push('`port` goes with `host`: leave it out, the port is the database\'s own');
   }
-  if (cluster && !hasEndpoint(cluster)) {
-    found.push('`cluster` was imported without its endpoint: import it with `clusterEndpointAddress` and `port`');
-  }
   for (const [name, database] of Object.entries({ cluster, instance })) {
     const family = database?.engine?.engineFamily;
     if (family !== undefined && family !== 'POSTGRESQL') {
@@ -69,14 +71,6 @@ function target(props: PostgresExtensionsProps): string[] {
   return found;
 }
 
-function hasEndpoint(cluster: rds.IDatabaseCluster): boolean {
-  try {
-    return cluster.clusterEndpoint !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 function credentials(props: PostgresExtensionsProps): string[] {
   const { authentication, cluster, instance, secret, sslMode, username } = props;
   const database = cluster ?? instance;
@@ -89,11 +83,9 @@ function credentials(props: PostgresExtensionsProps): string[] {
     if (sslMode === SslMode.DISABLE) {
       found.push('DatabaseAuthentication.IAM needs TLS: leave SslMode.DISABLE out');
     }
-    if (cluster && !hasResourceId(() => cluster.clusterResourceIdentifier)) {
-      found.push('`cluster` was imported without its resource id: import it with `clusterResourceIdentifier`');
-    }
-    if (instance && !hasResourceId(() => instance.instanceResourceId)) {
-      found.push('`instance` was imported without its resource id: import it with `instanceResourceId`');
+    const resource = cluster?.node.defaultChild;
+    if (resource instanceof rds.CfnDBCluster && !resource.enableIamDatabaseAuthentication) {
+      found.push('`cluster` does not have IAM authentication: give it `iamAuthentication: true`');
     }
     return found;
   }
@@ -113,14 +105,6 @@ function credentials(props: PostgresExtensionsProps): string[] {
   return found;
 }
 
-function hasResourceId(id: () => string | undefined): boolean {
-  try {
-    return id() !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 function choices(props: PostgresExtensionsProps): string[] {
   const enumerations: [keyof PostgresExtensionsProps, Record<string, string>, string][] = [
     ['authentication', DatabaseAuthentication, 'DatabaseAuthentication'],
@@ -137,9 +121,7 @@ function choices(props: PostgresExtensionsProps): string[] {
 }
 
 function values(props: PostgresExtensionsProps): string[] {
-  const found = listed(
-    numberProblem('serviceTimeout', seconds(props.serviceTimeout), 1, 3600, 'a number of seconds'),
-  );
+  const found = listed(serviceTimeoutProblem(props.serviceTimeout));
   const { databases, sslRootCert } = props;
   if (isKnown(databases)) {
     if (databases.length === 0) found.push('`databases` is an empty list: name one or more, or give `[\'*\']`');
