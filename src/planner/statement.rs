@@ -85,17 +85,17 @@ impl Display for ClaimChange {
                     write!(out, "CREATE TABLE {SCHEMA}.claim ({COLUMNS})")
                 }
             }
-            Self::Rebind => write!(
+            Self::RenewOids => write!(
                 out,
                 "UPDATE {SCHEMA}.claim AS c SET home = n.oid, extension_oid = coalesce(\
                  (SELECT e.oid FROM pg_extension AS e WHERE e.extname = c.extension), 0) \
                  FROM pg_namespace AS n WHERE n.nspname = '{SCHEMA}' AND c.home <> n.oid \
                  AND c.database = current_database()"
             ),
-            Self::Purge => {
+            Self::RemoveOfOtherDatabases => {
                 write!(out, "DELETE FROM {SCHEMA}.claim WHERE database <> current_database()")
             }
-            Self::Disown => write!(
+            Self::EndOwnership => write!(
                 out,
                 "UPDATE {SCHEMA}.claim AS c SET created = false WHERE c.created AND NOT EXISTS \
                  (SELECT FROM pg_extension AS e \
@@ -130,7 +130,7 @@ impl Display for ClaimChange {
                     is(claimant)
                 )
             }
-            Self::Inherit { claimant, extension } => write!(
+            Self::TransferOwnership { claimant, extension } => write!(
                 out,
                 "UPDATE {SCHEMA}.claim SET created = true, extension_oid = e.oid, home = n.oid \
                  FROM pg_extension AS e, pg_namespace AS n WHERE n.nspname = '{SCHEMA}' \

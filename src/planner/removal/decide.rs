@@ -273,19 +273,22 @@ impl<'a> Claims<'a> {
             self.own.iter().chain(&self.others).any(|claim| !claim.void && is(claim))
         };
         if self.own.iter().any(|claim| claim.void) {
-            changes.push(ClaimChange::Purge);
+            changes.push(ClaimChange::RemoveOfOtherDatabases);
         }
         if any(|claim| claim.restored) {
-            changes.push(ClaimChange::Rebind);
+            changes.push(ClaimChange::RenewOids);
         }
         if any(|claim| claim.stale) {
-            changes.push(ClaimChange::Disown);
+            changes.push(ClaimChange::EndOwnership);
         }
         let stays = |name: &&&str| !to_drop.iter().any(|installed| installed.name == **name);
         for name in self.leaving.iter().filter(stays) {
             if let Some(next_owner) = self.next_owner(name).filter(|_| self.created(name)) {
                 let extension = (*name).to_owned();
-                changes.push(ClaimChange::Inherit { claimant: next_owner.clone(), extension });
+                changes.push(ClaimChange::TransferOwnership {
+                    claimant: next_owner.clone(),
+                    extension,
+                });
             }
         }
         changes.extend(self.released(|name| self.leaving.contains(name)));

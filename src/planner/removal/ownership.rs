@@ -108,11 +108,11 @@ pub enum ClaimChange {
         schema: bool,
     },
     /// What came with a dump gets the oids of this place.
-    Rebind,
+    RenewOids,
     /// What speaks of another database is removed.
-    Purge,
+    RemoveOfOtherDatabases,
     /// What was created and is gone, or another one now, has no owner any more.
-    Disown,
+    EndOwnership,
     /// These are listed by a resource, and were created by it or were not.
     Claim {
         /// Whose they are.
@@ -128,7 +128,7 @@ pub enum ClaimChange {
         extensions: Vec<String>,
     },
     /// Another resource takes the creator's place.
-    Inherit {
+    TransferOwnership {
         /// The owner.
         claimant: Claimant,
         /// The extension.

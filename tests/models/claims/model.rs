@@ -270,14 +270,14 @@ impl Database {
         let home = home.expect("the table's schema");
         match entry {
             ClaimChange::CreateTable { .. } | ClaimChange::DropSchema => {}
-            ClaimChange::Rebind => {
+            ClaimChange::RenewOids => {
                 for row in rows.iter_mut().filter(|row| current(row) && row.home != home) {
                     let oid = extensions.get(row.extension.as_str()).copied();
                     (row.oid, row.home) = (oid.unwrap_or(0), home);
                 }
             }
-            ClaimChange::Purge => rows.retain(current),
-            ClaimChange::Disown => {
+            ClaimChange::RemoveOfOtherDatabases => rows.retain(current),
+            ClaimChange::EndOwnership => {
                 for row in rows.iter_mut() {
                     let oid = extensions.get(row.extension.as_str());
                     row.created &= oid.is_some_and(|oid| *oid == row.oid || row.home != home);
@@ -306,9 +306,9 @@ impl Database {
                     row.claimant != *claimant || !extensions.contains(&row.extension)
                 });
             }
-            ClaimChange::Inherit { claimant, extension } => {
+            ClaimChange::TransferOwnership { claimant, extension } => {
                 let it = |row: &&mut Row| row.claimant == *claimant && row.extension == *extension;
-                let row = rows.iter_mut().find(it).expect("an heir");
+                let row = rows.iter_mut().find(it).expect("the next owner");
                 let oid = extensions[extension.as_str()];
                 (row.created, row.oid, row.home) = (true, oid, home);
             }
