@@ -170,7 +170,7 @@ dist: ## what a release has, for both processors, in dist/
 
 # Of what is built. The crates are the same on either processor.
 package:
-	cargo cyclonedx --version 2>/dev/null | grep -q ' 0.5.9$$' || cargo install --locked --quiet --debug cargo-cyclonedx@0.5.9
+	cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-cyclonedx@0.5.9 --debug
 	cargo cyclonedx --quiet --format json --spec-version 1.5 --target x86_64-unknown-linux-gnu --override-filename bom
 	python3 tools/release.py dist dist $(foreach one,arm64 x86_64,.aws-sam/$(one)/Function/bootstrap) bom.json
 	rm bom.json

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 
 import local_aws
@@ -218,6 +219,24 @@ def test_sam_deploys_it_and_postgis_is_installed(deployment):
     assert "postgis" in installed
     assert deployment.stacks.outputs("user")["PostGIS"] == installed["postgis"]
     assert deployment.psql("released", "-c", "SELECT ST_AsText(ST_Point(1, 2))") == "POINT(1 2)"
+
+
+def test_sam_packages_the_application_for_the_repository(aws, run, folder):
+    """What the release's workflow does before `sam publish`."""
+    aws.client("s3").create_bucket(
+        Bucket="applications", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    for name in ("LICENSE", "README.md"):
+        shutil.copy(os.path.join(ROOT, name), folder.parent)
+    release = os.path.join(ROOT, "tools", "release.py")
+    template = run(sys.executable, release, "application", "v0.1.0", "https://example.com/owner/project")
+    (folder.parent / "application.yaml").write_text(template.replace("dist/", f"{folder.name}/"))
+    packaged = run(
+        *(SAM, "package", "--template-file", str(folder.parent / "application.yaml")),
+        *("--s3-bucket", "applications"),
+    )
+    uris = re.findall(r"(?m)^ +(\w+): s3://applications/\w+$", packaged)
+    assert sorted(uris) == ["CodeUri", "CodeUri", "LicenseUrl", "ReadmeUrl"], packaged
 
 
 def test_terraform_deploys_it(deployment, folder, tmp_path):
