@@ -65,8 +65,9 @@ cdk: cdk/node_modules $(ZIP_FILES) ## the CDK library into cdk/dist, of the zips
 	rm -rf cdk/dist
 	cd cdk && npm run --silent package
 
-test-cdk: cdk ## the CDK library
+test-cdk: cdk .venv ## the CDK library, and its package by the CDK's CLI on a local AWS
 	cd cdk && npm run --silent test
+	$(DEMO)/pytest tests/cdk
 
 target/zips/%.zip: always
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
