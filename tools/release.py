@@ -71,6 +71,7 @@ def dist(folder, arm64, x86_64, sbom):
         "template-x86_64.yaml": packaged("x86_64").encode(),
         "fleet-template.yaml": fleet().encode(),
         "report.html": read("fleet/report.html").encode(),
+        "cfn_lint_postgres_extensions.py": read("lint/rules/postgres_extensions.py").encode(),
         f"{NAME}.cdx.json": bill_of_materials(sbom).encode(),
     }
     for name, content in files.items():

@@ -30,6 +30,7 @@ FILES = {
     *(f"{NAME}-{architecture}.zip" for architecture in ZIPS),
     *TEMPLATES.values(),
     *("fleet-template.yaml", "report.html", f"{NAME}.cdx.json", "SHA256SUMS"),
+    "cfn_lint_postgres_extensions.py",
 }
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
 # This machine's template, and what it may be called with: only a folder of links to these is in PATH.

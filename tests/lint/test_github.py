@@ -54,7 +54,7 @@ def test_renovate_reads_every_list_of_python_packages():
 @pytest.fixture
 def release(tmp_path):
     """tools/release.py in a copy of what it reads, where version 1.2.3 is released."""
-    for folder in ("tools", "fleet"):
+    for folder in ("tools", "fleet", "lint/rules"):
         shutil.copytree(os.path.join(ROOT, folder), tmp_path / folder)
     for name, pattern, replacement in (
         ("Cargo.toml", r'^version = ".*"$', 'version = "1.2.3"'),
@@ -156,6 +156,16 @@ def test_the_zipped_bootstrap_may_be_executed(dist):
         (entry,) = archive.infolist()
         assert archive.read(entry) == b"arm64" * 1000
     assert (entry.filename, entry.external_attr >> 16) == ("bootstrap", 0o100755)
+
+
+def test_the_rules_for_cfn_lint_work_alone(dist, run):
+    folder = dist("dist", 1) / "rules"
+    folder.mkdir()
+    (folder.parent / "cfn_lint_postgres_extensions.py").rename(folder / "rules.py")
+    command = (".venv-tools/bin/cfn-lint", "--append-rules", str(folder), "--", "tests/lint/faulty.yaml")
+    code, output, both = run(*command)
+    assert code == 2, both
+    assert "E9703 the version of `postgis_raster` is not in quotes" in output
 
 
 def test_a_packaged_template_keeps_its_comments_and_needs_no_build(dist):
