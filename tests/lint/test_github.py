@@ -142,7 +142,7 @@ def dist(release):
 def test_the_same_input_gives_the_same_files_whatever_the_hour(dist):
     first, second = dist("first", 1), dist("second", 10**9, mask=0o077)
     assert contents(first) == contents(second)
-    assert len(contents(first)) == 8
+    assert len(contents(first)) == 9
 
 
 def test_a_bill_of_materials_has_no_folder_of_the_machine(release, dist):
