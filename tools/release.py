@@ -1,6 +1,6 @@
 """What a release consists of: `make dist` makes the folder dist/, .github/workflows/release.yml publishes it.
 
-    release.py check TAG            the tag, Cargo.toml, template.yaml and CHANGELOG.md agree
+    release.py check TAG            the tag, the versions and CHANGELOG.md agree, and the address is known
     release.py notes TAG            what CHANGELOG.md says about it
     release.py zip BOOTSTRAP ZIP    the code of the functions
     release.py dist FOLDER ARM64 X86_64 SBOM
@@ -22,6 +22,8 @@ import zipfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "cfn-postgres-extensions"
 VERSION = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)")
+# What stands for the repository's address before the first release; in two parts, so as not to be found here.
+PLACEHOLDER = b"/".join((b"OWNER", NAME.encode()))
 
 
 class Failure(Exception):
@@ -45,6 +47,7 @@ def check(tag):
     places = {
         "Cargo.toml": r'^version = "(.*)"$',
         "template.yaml": r"^ +SemanticVersion: (.*)$",
+        "cdk/package.json": r'^  "version": "(.*)",$',
     }
     for name, pattern in places.items():
         found = re.search(pattern, read(name), re.MULTILINE)[1]
@@ -52,6 +55,19 @@ def check(tag):
             raise Failure(f"{name} says {found} and the tag {tag}: change {name}, then tag again")
     if not re.search(rf"^## {re.escape(version)} - [0-9-]+$", read("CHANGELOG.md"), re.MULTILINE):
         raise Failure(f"CHANGELOG.md has no heading `## {version} - DATE`: add it, then tag again")
+    for name in with_placeholder():
+        raise Failure(f"{name} has {PLACEHOLDER.decode()}: put the address in (CONTRIBUTING.md), then tag again")
+
+
+def with_placeholder():
+    """Files in which nobody has put the repository's address yet, without what is made of others."""
+    made = re.compile(r"target|node_modules|dist|\.git|\.venv.*|\.aws-sam")
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = sorted(one for one in folders if not made.fullmatch(one))
+        for name in sorted(names):
+            with open(os.path.join(folder, name), "rb") as source:
+                if PLACEHOLDER in source.read():
+                    yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 
 def notes(tag):

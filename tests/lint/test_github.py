@@ -13,6 +13,8 @@ from conftest import ROOT
 from state_machines import read
 
 URL = "https://example.com/owner/project"
+# In two parts, so that the command in CONTRIBUTING.md does not change this.
+PLACEHOLDER = "/".join(("OWNER", "cfn-postgres-extensions"))
 SCHEMA = (".venv-tools/bin/check-jsonschema", "--builtin-schema")
 
 
@@ -56,15 +58,17 @@ def release(tmp_path):
     """tools/release.py in a copy of what it reads, where version 1.2.3 is released."""
     for folder in ("tools", "fleet", "lint/rules"):
         shutil.copytree(os.path.join(ROOT, folder), tmp_path / folder)
+    (tmp_path / "cdk").mkdir()
     for name, pattern, replacement in (
         ("Cargo.toml", r'^version = ".*"$', 'version = "1.2.3"'),
+        ("cdk/package.json", r'^  "version": ".*",$', '  "version": "1.2.3",'),
         ("template.yaml", r"SemanticVersion: .*$", "SemanticVersion: 1.2.3"),
         ("CHANGELOG.md", r"^# Changelog$", "# Changelog\n\n## 1.2.3 - 2026-01-31\n\n- News.\n"),
     ):
         with open(os.path.join(ROOT, name)) as source:
             text, count = re.subn(pattern, replacement, source.read(), count=1, flags=re.MULTILINE)
         assert count == 1
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text.replace(PLACEHOLDER, "somebody/cfn-postgres-extensions"))
 
     def release(*arguments):
         done = subprocess.run(
@@ -85,6 +89,8 @@ def test_a_tag_that_fits_is_released_with_its_notes(release):
 @pytest.mark.parametrize("name, pattern, replacement", [
     ("Cargo.toml", 'version = "1.2.3"', 'version = "1.2.4"'),
     ("template.yaml", "SemanticVersion: 1.2.3", "SemanticVersion: 1.2.2"),
+    ("cdk/package.json", '"version": "1.2.3"', '"version": "1.2.2"'),
+    ("cdk/package.json", "somebody/cfn-postgres-extensions", PLACEHOLDER),
     ("CHANGELOG.md", "## 1.2.3 - 2026-01-31", "## 1.2.3 - unreleased"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_the_tag_is_named(release, name, pattern, replacement):
@@ -93,6 +99,20 @@ def test_a_file_that_does_not_fit_the_tag_is_named(release, name, pattern, repla
     code, output = release("check", "v1.2.3")
     assert code == 1
     assert output.startswith(f"release.py: {name} ")
+
+
+def test_the_command_that_puts_the_address_in_does_it_in_every_file(release):
+    (release.folder / "docs").mkdir()
+    for name in ("CONTRIBUTING.md", "docs/install.md"):
+        shutil.copy(os.path.join(ROOT, name), release.folder / name)
+        assert PLACEHOLDER in (release.folder / name).read_text()
+    code, output = release("check", "v1.2.3")
+    assert (code, output.split()[:3]) == (1, ["release.py:", "CONTRIBUTING.md", "has"])
+    text = (release.folder / "CONTRIBUTING.md").read_text()
+    # This folder is no repository of git.
+    command = re.search(r"`git (grep) (-l .*)`", text).expand(r"\1 -r \2")
+    subprocess.run(command, shell=True, cwd=release.folder, check=True)
+    assert release("check", "v1.2.3") == (0, "")
 
 
 @pytest.mark.parametrize("tag", ["1.2.3", "v1.2", "v1.2.3-rc.1", "main"])
