@@ -1,4 +1,6 @@
 //! Every message of the function and of the fleet, as the source and the snapshots have it.
+//!
+//! A message is any string of two words or more between its placeholders: nobody has to mark one.
 
 #![expect(clippy::expect_used, reason = "a file that cannot be read is a failed test")]
 
@@ -7,7 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::LitStr;
 
 /// Files of `src/` whose strings are SQL.
@@ -65,8 +67,13 @@ fn strings(tokens: TokenStream, found: &mut Vec<String>) {
     let mut at = 0;
     while at < tokens.len() {
         if is(at, "#") && starts(at + 1, "cfg (test)") {
-            // With the module behind it, which is the last of its file.
-            return;
+            // With what it is about.
+            let is_end = |it: &TokenTree| match it {
+                TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+                it => it.to_string() == ";",
+            };
+            at += tokens[at..].iter().position(is_end).unwrap_or_default() + 1;
+            continue;
         }
         if starts(at, "doc =") || starts(at, "expect (") {
             at += 1;
@@ -136,6 +143,21 @@ fn of_fleet() -> BTreeSet<(String, String)> {
     found
 }
 
+/// The names of the errors that the fleet's executions and databases fail with.
+pub fn errors_of_fleet() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in files(&root().join("fleet"), ".asl.yaml") {
+        let text = read(&path);
+        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("Error: "));
+        found.extend(lines.filter(|it| !it.contains('{')).map(ToOwned::to_owned));
+        let ends = text.lines().filter_map(|line| line.trim().strip_prefix("failure: "));
+        let ends = ends.flat_map(|it| it.split('\'').skip(1).step_by(2));
+        found.extend(ends.filter(|it| !it.contains('$')).map(ToOwned::to_owned));
+    }
+    assert!(found.len() >= 9, "{found:?}");
+    found
+}
+
 /// Every refusal, and what is told in `Changes` beside the changes, of the snapshots.
 pub fn of_snapshots() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -163,6 +185,7 @@ fn the_strings_of_code_are_its_messages() {
         /// A comment with words.
         #[error("a new variant, which says {what}")] struct Error;
         fn told() { log::info("a line of the log"); Problem::new(format!("one {{thing}} more: {}", 1)) }
+        #[cfg(test)] use super::x;
         #[cfg(test)] mod tests { const TEXT: &str = "a text of a test"; }
     "#;
     strings(code.parse().expect("Rust"), &mut texts);

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::messages::{of_all, of_snapshots, read, root, words};
+use crate::messages::{errors_of_fleet, of_all, of_snapshots, read, root, words};
 
 #[path = "../support/troubleshooting.rs"]
 mod index;
@@ -90,6 +90,18 @@ fn every_message_of_the_index_is_in_the_source() {
         for words in of_entry(&message.text) {
             assert!(is_said(&words), "{}: nothing says `{words}` any more", message.link());
         }
+    }
+}
+
+#[test]
+fn every_error_of_the_fleet_has_an_entry() {
+    let pages = read(&index::folder().join("fleet.md"));
+    let headings: String = pages.lines().filter(|line| line.starts_with("### ")).collect();
+    for error in errors_of_fleet() {
+        assert!(
+            headings.contains(&error),
+            "docs/troubleshooting/fleet.md has no heading `{error}`"
+        );
     }
 }
 
