@@ -1,6 +1,8 @@
 """A local AWS, a PostgreSQL server, and a project with the library's package and the CDK's CLI."""
 
+import contextlib
 import glob
+import json
 import os
 import pathlib
 import shutil
@@ -15,6 +17,8 @@ from deployment import ROOT, Deployment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = os.path.join(ROOT, "cdk", "dist", "js", "*.tgz")
+# `make cdk` has had most of it from the registry.
+OPTIONS = ("--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
 
 
 @pytest.fixture(scope="session")
@@ -67,19 +71,39 @@ class Project:
     def cdk(self, *arguments):
         return self.run("node_modules/.bin/cdk", *arguments)
 
+    def install(self):
+        """Only what package-lock.json says, and the library's npm package."""
+        packages = glob.glob(PACKAGES)
+        assert len(packages) == 1, f"`make cdk` makes one package, and there are: {packages}"
+        self.succeeds("npm", "ci", *OPTIONS)
+        self.succeeds("npm", "install", *OPTIONS, packages[0])
+
+    def synthesize(self, folder, **environment):
+        """Run the app without the CLI, into a folder; returns the resources of the stack `App`."""
+        self.succeeds("node", "app.js", CDK_OUTDIR=str(folder), **environment)
+        return json.loads((folder / "App.template.json").read_text())["Resources"]
+
+
+@contextlib.contextmanager
+def copied(name, aws):
+    """A copy of a folder; not in pytest's own one, which would keep 300 MB after each run."""
+    with tempfile.TemporaryDirectory(prefix="cdk-project-") as folder:
+        shutil.copytree(os.path.join(HERE, name), folder, dirs_exist_ok=True)
+        yield Project(pathlib.Path(folder), aws.environment())
+
 
 @pytest.fixture(scope="session")
 def project(aws):
-    """Nothing is installed there but what package-lock.json says and the library's npm package."""
-    packages = glob.glob(PACKAGES)
-    assert len(packages) == 1, f"`make cdk` makes one package, and there are: {packages}"
-    # Not pytest's own folder, which stays behind: it is of 300 MB.
-    with tempfile.TemporaryDirectory(prefix="cdk-project-") as folder:
-        shutil.copytree(os.path.join(HERE, "project"), folder, dirs_exist_ok=True)
-        project = Project(pathlib.Path(folder), aws.environment())
-        # `make cdk` has had most of it from the registry.
-        options = ("--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
-        project.succeeds("npm", "ci", *options)
-        project.succeeds("npm", "install", *options, packages[0])
+    """The user's: project/, installed and compiled."""
+    with copied("project", aws) as project:
+        project.install()
         project.succeeds("node_modules/.bin/tsc")
+        yield project
+
+
+@pytest.fixture(scope="session")
+def oldest(aws):
+    """A project with the oldest CDK that the library is for, and without an app."""
+    with copied("oldest", aws) as project:
+        project.install()
         yield project

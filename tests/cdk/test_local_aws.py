@@ -1,13 +1,15 @@
-"""The library in a user's app: bootstrap, deploy, diff, a mistake, an update and destroy, by the CDK's
-own CLI, on a local AWS and a real PostgreSQL."""
+"""The library in a user's app: bootstrap, deploy, diff, a mistake, an update and destroy, by the
+CDK's own CLI, on a local AWS and a real PostgreSQL."""
 
 import json
 import os
 import platform
 import re
+import shutil
 
 import pytest
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 DATABASES = ("kept", "dropped")
 
 
@@ -97,11 +99,10 @@ def test_the_app_connects_to_nobody(app, tmp_path):
     """The function is in the package: an app can be synthesized where there is no network."""
     connections = tmp_path / "connections"
     options = {
-        "CDK_OUTDIR": str(tmp_path / "out"),
         "CONNECTIONS": str(connections),
-        "NODE_OPTIONS": f"--require {os.path.join(os.path.dirname(__file__), 'connections.cjs')}",
+        "NODE_OPTIONS": f"--require {os.path.join(HERE, 'connections.cjs')}",
     }
-    app.project.succeeds("node", "app.js", **options)
+    app.project.synthesize(tmp_path / "out", **options)
     assert not connections.exists(), connections.read_text()
     # One that connects is recorded.
     app.project.succeeds("node", "-e", "fetch(process.env.AWS_ENDPOINT_URL)", **options)
@@ -109,11 +110,29 @@ def test_the_app_connects_to_nobody(app, tmp_path):
 
 
 def test_the_functions_code_is_the_packages(app, tmp_path):
-    app.project.succeeds("node", "app.js", CDK_OUTDIR=str(tmp_path))
+    app.project.synthesize(tmp_path)
     processor = "arm64" if app.settings["arm64"] else "x86_64"
     package = app.project.folder / "node_modules" / "cfn-postgres-extensions"
     code = (package / "functions" / f"cfn-postgres-extensions-{processor}.zip").read_bytes()
     assert [asset.read_bytes() == code for asset in tmp_path.glob("asset.*.zip")] == [True]
+
+
+def test_the_oldest_cdk_makes_the_same_resources_of_the_app(app, oldest, tmp_path):
+    for file in ("app.js", "settings.json"):
+        shutil.copy(app.project.folder / file, oldest.folder)
+    assert oldest.synthesize(tmp_path / "oldest") == app.project.synthesize(tmp_path / "newest")
+
+
+def test_the_oldest_cdk_is_the_one_that_the_package_names(oldest):
+    def manifest(package):
+        return json.loads((oldest.folder / "node_modules" / package / "package.json").read_text())
+
+    peers = manifest("cfn-postgres-extensions")["peerDependencies"]
+    assert peers == {name: f"^{manifest(name)['version']}" for name in peers}
+
+
+def test_the_app_prints_no_warning(deployed):
+    assert "warning" not in deployed.text.lower(), deployed.text
 
 
 def test_deploy_creates_the_extensions(deployed, postgis):
