@@ -26,7 +26,7 @@ ZIP_FILES := $(foreach processor,arm64 x86_64,$(ZIPS)/cfn-postgres-extensions-$(
 # jsii's own support of node 20 has ended; the CDK's has not.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help dist package docs troubleshooting plan inspect demo fleet test test-deployment test-dist test-fleet test-terraform test-versions test-arm64 test-reproducible test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
+.PHONY: help cdk dist dist-cdk package docs troubleshooting plan inspect demo fleet test test-cdk test-deployment test-dist test-fleet test-terraform test-versions test-arm64 test-reproducible test-page many simulate soak archive lint lint-templates lint-github bench instructions build clean update-rds-roots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
@@ -57,17 +57,24 @@ test-fleet: .venv tests/fleet/node_modules ## the fleet on a local AWS, each JSO
 	$(DEMO)/pytest tests/fleet
 	node tests/fleet/replay.mjs target/fleet/evaluations-*.jsonl
 
-cdk: cdk/node_modules $(ZIP_FILES) ## the CDK library into cdk/dist, of the zips in ZIPS=dist (RECORD=1)
+cdk: cdk/node_modules $(ZIP_FILES) ## the CDK library into cdk/dist, with the code in ZIPS=dist (RECORD=1)
 	mkdir -p cdk/functions
 	cp $(ZIP_FILES) cdk/functions/
 	cp LICENSE cdk/LICENSE
 	cd cdk && npm run --silent compile $(if $(RECORD),&& npm run --silent docgen)
 	rm -rf cdk/dist
-	cd cdk && npm run --silent package
+	# Of 1980, as the files in the zips: the same input gives the same bytes.
+	cd cdk && SOURCE_DATE_EPOCH=315532800 npm run --silent package
 
-test-cdk: cdk .venv ## the CDK library, and its package by the CDK's CLI on a local AWS
+dist-cdk: cdk ## its npm and Python packages into dist/
+	for package in cdk/dist/js/*.tgz; do name=$$(basename $$package .jsii.tgz); cp $$package dist/$${name/@/-}.tgz; done
+	cp cdk/dist/python/*.whl dist/
+	python3 tools/release.py checksums dist
+
+test-cdk: cdk .venv-cdk ## the CDK library in TypeScript and Python, and by cdk-nag
 	cd cdk && npm run --silent test
-	$(DEMO)/pytest tests/cdk
+	.venv-cdk/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall cdk/dist/python/*.whl
+	TMPDIR=$(CURDIR)/cdk/build/tmp .venv-cdk/bin/pytest -p no:cacheprovider cdk/test/python
 
 target/zips/%.zip: always
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
@@ -190,14 +197,16 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam dist .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
+	rm -rf .aws-sam dist .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-cdk .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: always .venv .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
+.PHONY: always .venv .venv-cdk .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
 	python3 tools/prerequisites.py .venv-tools tools/requirements.txt
+.venv-cdk:
+	python3 tools/prerequisites.py .venv-cdk cdk/test/requirements.txt
 .venv-checkov:
 	python3 tools/prerequisites.py .venv-checkov lint/checkov.txt
 .venv-docs:

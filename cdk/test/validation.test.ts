@@ -113,6 +113,11 @@ test.each<[string, Record<string, unknown>, string]>([
     'unknown key `Version` in `extensions.hstore`: use `version` and `schema`',
   ],
   [
+    'an entry without a key',
+    { extensions: { hstore: {} } },
+    '`hstore` has neither `version` nor `schema`: give one of them, or ExtensionVersion.ANY',
+  ],
+  [
     'no extensions',
     { extensions: undefined },
     '`extensions` is missing: give a map of extension names to versions; with `extensionsFrom` it may be absent',

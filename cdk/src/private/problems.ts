@@ -169,6 +169,10 @@ function extension(name: string, entry: string | ExtensionVersion | ExtensionOpt
     .filter((key) => key !== 'version' && key !== 'schema')
     .map((key) => `unknown key \`${shown(key)}\` in \`extensions.${shown(name)}\`: use \`version\` and \`schema\``);
   if (entry.version !== undefined) found.push(...version(name, entry.version));
+  if (Object.keys(entry).length === 0) {
+    // In Python, jsii leaves out keys that it does not know, such as `Version`.
+    found.push(`\`${shown(name)}\` has neither \`version\` nor \`schema\`: give one of them, or ExtensionVersion.ANY`);
+  }
   found.push(...schema(name, entry));
   return found;
 }
