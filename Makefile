@@ -71,10 +71,11 @@ dist-cdk: cdk ## its npm and Python packages into dist/
 	cp cdk/dist/python/*.whl dist/
 	python3 tools/release.py checksums dist
 
-test-cdk: cdk .venv-cdk ## the CDK library in TypeScript and Python, and by cdk-nag
+test-cdk: cdk .venv .venv-cdk ## the CDK library: TypeScript, Python, cdk-nag, its CLI on a local AWS
 	cd cdk && npm run --silent test
 	.venv-cdk/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall cdk/dist/python/*.whl
 	TMPDIR=$(CURDIR)/cdk/build/tmp .venv-cdk/bin/pytest -p no:cacheprovider cdk/test/python
+	$(DEMO)/pytest tests/cdk
 
 target/zips/%.zip: always
 	cargo build --bin cfn-postgres-extensions $(FEATURES)
