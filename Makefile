@@ -172,7 +172,7 @@ bench: build .venv-bench ## the targets beside the Python original (RECORD=1)
 build: .venv-tools ## the release bootstrap, as `sam deploy` ships it
 	tools/build.sh $(ARCHITECTURE)
 
-dist: ## what a release has, for both processors, in dist/
+dist: .venv-tools ## what a release has, for both processors, in dist/
 	$(MAKE) build ARCHITECTURE=arm64
 	$(MAKE) build ARCHITECTURE=x86_64
 	$(MAKE) package

@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 architecture=${1:?usage: tools/build.sh ARCHITECTURE}
+# OpenSSL is built with make too, which has its own variables and as many jobs as cargo gives it.
+unset MAKEFLAGS MFLAGS
 
 # Paths are in panics. Cargo's own flag would be lost by RUSTFLAGS: cargo-lambda's, which is the oldest
 # processor that Lambda has.

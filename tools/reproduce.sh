@@ -10,6 +10,7 @@ other=$([ "$architecture" = arm64 ] && echo x86_64 || echo arm64)
 folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
 umask 077
+unset MAKEFLAGS MFLAGS
 elsewhere=$folder/elsewhere
 mkdir -p "$elsewhere" "$folder/cargo" "$folder/cache"
 # The sources, with the tools and the crates that are here already.
