@@ -9,7 +9,7 @@ import * as rds from 'aws-cdk-lib/aws-rds';
 import { DatabaseAuthentication, ExtensionVersion, PostgresExtensions } from 'cfn-postgres-extensions';
 import { Construct } from 'constructs';
 
-export class DatabaseStack extends Stack {
+class DatabaseStack extends Stack {
   public readonly cluster: rds.DatabaseCluster;
 
   constructor(scope: Construct, id: string, props?: StackProps) {
@@ -32,11 +32,11 @@ export class DatabaseStack extends Stack {
   }
 }
 
-export interface ExtensionsStackProps extends StackProps {
+interface ExtensionsStackProps extends StackProps {
   readonly cluster: rds.DatabaseCluster;
 }
 
-export class ExtensionsStack extends Stack {
+class ExtensionsStack extends Stack {
   constructor(scope: Construct, id: string, props: ExtensionsStackProps) {
     super(scope, id, props);
     const extensions = new PostgresExtensions(this, 'Extensions', {
@@ -47,7 +47,7 @@ export class ExtensionsStack extends Stack {
       extensions: {
         postgis: '3.4.3',
         pgcrypto: ExtensionVersion.ANY,
-        vector: { version: ExtensionVersion.LATEST, schema: 'extensions' },
+        vector: { version: ExtensionVersion.LATEST, schema: 'tools' },
       },
     });
     new CfnOutput(this, 'PostGIS', { value: extensions.version('postgis') });

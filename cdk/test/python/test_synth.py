@@ -1,7 +1,10 @@
 """The wheel, as a program in Python uses it, with the oldest release of the CDK that it allows."""
 
 import importlib.metadata
+import json
+import os
 import re
+import runpy
 
 import aws_cdk as cdk
 import pytest
@@ -90,6 +93,14 @@ def test_a_cluster_with_every_form_of_a_version(stack):
         if name.startswith("ExtensionsPolicy")
     )
     assert [statement["Action"] for statement in policy] == ["secretsmanager:GetSecretValue", "kms:Decrypt"]
+
+
+def test_the_example(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+    runpy.run_path(os.path.join(os.path.dirname(__file__), "..", "..", "examples", "aurora.py"))
+    resources = json.loads((tmp_path / "Database.template.json").read_text())["Resources"]
+    (resource,) = (one for one in resources.values() if one["Type"] == TYPE)
+    assert resource["Properties"]["PluginsMap"]["vector"] == {"Version": "latest", "Schema": "tools"}
 
 
 def test_iam(stack):
