@@ -26,9 +26,12 @@ python3 -m zipfile --extract "dist/cfn-postgres-extensions-$other.zip" "$bootstr
 export CARGO_HOME=$folder/cargo CARGO_TARGET_DIR=$folder/products XDG_CACHE_HOME=$folder/cache TZ=Asia/Tokyo LC_ALL=C
 make --directory "$elsewhere" build "ARCHITECTURE=$architecture"
 make --directory "$elsewhere" package
-compared=()
+compared=() different=()
 for file in dist/*; do
-    cmp "$file" "$elsewhere/$file"
-    compared+=("$(basename "$file")")
+    if cmp "$file" "$elsewhere/$file"; then compared+=("$file"); else different+=("$file"); fi
 done
+if [ ${#different[@]} -gt 0 ]; then
+    echo "other bytes: ${different[*]}" >&2
+    exit 1
+fi
 echo "the same bytes: ${compared[*]} ($other's program was not compiled again)"
