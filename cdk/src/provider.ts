@@ -485,9 +485,12 @@ function problems(props: PostgresExtensionsProviderProps): string[] {
     numberProblem('reservedConcurrency', props.reservedConcurrency, 1, 99999, 'a number of requests'),
   ].filter((problem) => problem !== undefined);
   for (const host of props.allowedHosts ?? []) {
-    if (!cdk.Token.isUnresolved(host) && !/^[A-Za-z0-9._:-]+$/.test(host)) {
+    if (!cdk.Token.isUnresolved(host) && !/^(?!only:)[A-Za-z0-9._:-]+$/.test(host)) {
       found.push('`allowedHosts` must be host names, or ends of host names that begin with a dot');
     }
+  }
+  if (props.onlyAllowedHosts && props.allowedHosts?.length === 0) {
+    found.push('`onlyAllowedHosts` allows no host: give `allowedHosts`, or leave them out for those of RDS');
   }
   if (props.sslRootCertPath && !props.sslRootCertLayer) {
     found.push('`sslRootCertPath` is the file of a layer: give `sslRootCertLayer`, or leave the path out');

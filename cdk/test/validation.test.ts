@@ -155,6 +155,11 @@ test.each<[string, Record<string, unknown>, string]>([
     { authentication: DatabaseAuthentication.IAM },
     '`username` is missing: DatabaseAuthentication.IAM needs the database role to log in as',
   ],
+  ...['*', 'deploy?', '${aws:username}'].map((username): [string, Record<string, unknown>, string] => [
+    `a role of IAM called ${username}`,
+    { authentication: DatabaseAuthentication.IAM, username },
+    '`username` has `*`, `?` or `${`, which mean other names in a policy: give a role without them',
+  ]),
   ['a role with a line break', { username: 'a\nb' }, '`username` must be a name without control characters'],
   ['a URL as host', { host: 'postgres://db' }, '`host` must be the DNS name or the address of a server'],
   ['a port out of range', { port: 65536 }, '`port` is `65536`: it must be a port number from 1 to 65535'],
@@ -290,6 +295,16 @@ test.each<[string, PostgresExtensionsProviderProps, string]>([
   ['a timeout that is too short', { timeout: Duration.seconds(3) }, '`timeout` is `3`: it must be a number of seconds from 30 to 900'],
   ['no request at a time', { reservedConcurrency: 0 }, '`reservedConcurrency` is `0`: it must be a number of requests from 1 to 99999'],
   ['a host that is none', { allowedHosts: ['a b'] }, '`allowedHosts` must be host names, or ends of host names that begin with a dot'],
+  [
+    'a word of the list as a host',
+    { allowedHosts: ['only:db.example.com'] },
+    '`allowedHosts` must be host names, or ends of host names that begin with a dot',
+  ],
+  [
+    'no host at all',
+    { allowedHosts: [], onlyAllowedHosts: true },
+    '`onlyAllowedHosts` allows no host: give `allowedHosts`, or leave them out for those of RDS',
+  ],
   [
     'a path without a layer',
     { sslRootCertPath: '/opt/x' },

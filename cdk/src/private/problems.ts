@@ -80,6 +80,10 @@ function credentials(props: PostgresExtensionsProps): string[] {
     if (username === undefined) {
       found.push('`username` is missing: DatabaseAuthentication.IAM needs the database role to log in as');
     }
+    if (isKnown(username) && /[*?]|\$\{/.test(username)) {
+      // IAM would allow other roles too, the master user among them.
+      found.push('`username` has `*`, `?` or `${`, which mean other names in a policy: give a role without them');
+    }
     if (sslMode === SslMode.DISABLE) {
       found.push('DatabaseAuthentication.IAM needs TLS: leave SslMode.DISABLE out');
     }
