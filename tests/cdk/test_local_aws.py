@@ -82,7 +82,7 @@ def compared(app, deployed):
 
 @pytest.fixture(scope="module")
 def mistaken(app, compared):
-    return app.deploy(more={"pg_trgm": "1.6", "pgcrypt": "any"})
+    return app.deploy(more={"pg_trgm": "1.6", "pgcrypt": "any"}, hstore="1.7")
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +173,13 @@ def test_a_mistake_fails_with_the_functions_message(mistaken):
 
 
 def test_a_mistake_is_rolled_back(mistaken, deployed):
-    assert mistaken.statuses["App"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert mistaken.extensions == deployed.extensions
+    assert mistaken.statuses["App"] == "UPDATE_ROLLBACK_COMPLETE", mistaken.text
+    assert mistaken.extensions["kept"] == deployed.extensions["kept"]
+
+
+def test_a_rollback_keeps_a_version_that_no_path_leads_back_from(mistaken):
+    """Under DowngradePolicy.KEEP; else the stack is left as UPDATE_ROLLBACK_FAILED."""
+    assert mistaken.extensions["dropped"] == {"hstore": "1.7"}
 
 
 def test_an_update_changes_what_differs(updated, deployed):

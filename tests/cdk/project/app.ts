@@ -4,6 +4,7 @@ import { App, CfnOutput, Stack } from 'aws-cdk-lib';
 import { Architecture } from 'aws-cdk-lib/aws-lambda';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import {
+  DowngradePolicy,
   ExtensionsRemovalPolicy,
   ExtensionVersion,
   PostgresExtensions,
@@ -34,7 +35,10 @@ const dropped = new PostgresExtensions(stack, 'Dropped', {
   databases: ['dropped'],
   extensions: { hstore: settings.hstore },
   removalPolicy: ExtensionsRemovalPolicy.DROP,
+  downgradePolicy: DowngradePolicy.KEEP,
 });
+// After it, so that what fails here fails when `dropped` is updated already.
+kept.node.addDependency(dropped);
 
 new CfnOutput(stack, 'PostGIS', { value: kept.version('PostGIS') });
 new CfnOutput(stack, 'KeptChanges', { value: kept.changes });
