@@ -71,10 +71,18 @@ def test_each_state_has_a_sign_of_its_own_beside_the_version(page):
 def test_the_summary_counts_servers_databases_and_states(page):
     load(page, states(), inspect("server-b", database("app", [extension("citext", "1.6")])))
     assert page.locator("#summary").inner_text() == (
-        "2 servers, 3 databases, 1 with drift, 2 updates available, 1 failed"
+        "2 servers, 3 databases, 1 with drift, 1 update available, 1 failed"
     )
     counts = page.locator("#states label").all_inner_texts()
     assert [text.split()[-1] for text in counts] == ["2", "1", "2", "1", "1"]
+
+
+def test_a_failed_invocation_counts_as_failed_and_not_as_a_server(page):
+    load(page, states(), {"errorType": "Failed", "errorMessage": "the secret cannot be read"})
+    assert page.locator("#matrix thead th").first.inner_text() == "2 databases"
+    assert page.locator("#summary").inner_text() == (
+        "1 server, 2 databases, 1 with drift, 1 update available, 2 failed"
+    )
 
 
 def test_a_click_shows_the_statements_of_the_extension_and_of_the_database(page):
