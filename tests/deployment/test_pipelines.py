@@ -40,11 +40,12 @@ def buildspec():
 class Run:
     """Commands for a request, as a runner of GitHub's or CodeBuild runs them."""
 
-    def __init__(self, deployment, folder, plugins_map, commands, variables):
+    def __init__(self, deployment, folder, plugins_map, commands, variables, function="", **more):
         properties = {
             "DBSecret": f"demo/{DATABASE}",
             "SslRootCert": deployment.root_cert(),
             "PluginsMap": plugins_map,
+            **more,
         }
         request = {"RequestType": "Create", "ResourceProperties": properties}
         (folder / variables["REQUEST"]).write_text(json.dumps(request))
@@ -60,7 +61,7 @@ class Run:
                 "GITHUB_STEP_SUMMARY": str(summary),
                 **deployment.aws.environment(),
                 **variables,
-                "FUNCTION": deployment.function,
+                "FUNCTION": function or deployment.function,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -82,7 +83,9 @@ def test_requests_of_two_environments_do_not_wait_for_each_other():
 def pipeline(deployment, tmp_path):
     if not shutil.which("jq"):
         pytest.skip("the commands need jq")
-    return lambda plugins_map, of=step: Run(deployment, tmp_path, plugins_map, *of())
+    return lambda plugins_map, of=step, **more: Run(
+        deployment, tmp_path, plugins_map, *of(), **more
+    )
 
 
 def test_a_workflow_shows_what_changed(pipeline):
@@ -91,6 +94,17 @@ def test_a_workflow_shows_what_changed(pipeline):
     assert "created unaccent " in run.output
     assert "after: hstore 1.7" in run.output
     assert "created unaccent " in run.summary
+    assert "dry run" not in run.summary
+
+
+@pytest.mark.parametrize("of", [step, buildspec])
+def test_a_plan_is_shown_as_sql_and_changes_nothing(deployment, pipeline, of):
+    before = deployment.extensions(DATABASE)
+    run = pipeline({"tablefunc": "any"}, of=of, DryRun=True)
+    assert run.code == 0, run.output
+    assert 'CREATE EXTENSION "tablefunc"' in run.output
+    assert "dry run" in (run.summary if of is step else run.output)
+    assert deployment.extensions(DATABASE) == before
 
 
 def test_a_workflow_fails_with_the_reason(deployment, pipeline):
@@ -118,20 +132,28 @@ def test_a_buildspec_fails_with_the_reason(deployment, pipeline):
     assert deployment.extensions(DATABASE) == before
 
 
+def test_a_buildspec_that_cannot_invoke_does_not_show_an_older_response(pipeline):
+    pipeline({"fuzzystrmatch": "any"}, of=buildspec)
+    run = pipeline({"fuzzystrmatch": "any"}, of=buildspec, function="no-such-function")
+    assert run.code != 0, run.output
+    assert "fuzzystrmatch" not in run.output
+
+
 @pytest.fixture
 def execute(deployment):
-    """Deploys the state machine for a version of hstore, and executes it once."""
+    """Deploys the state machine, and executes it once with this input."""
     client, stacks = deployment.aws.client("stepfunctions"), deployment.stacks
 
-    def execute(hstore):
-        template = example("step-functions.yaml").replace("'1.7'", f"'{hstore}'")
+    def execute(given):
+        template = example("step-functions.yaml")
         # RDS needs no SslMode: the test server's certificate has an authority of its own.
         secret = "                  DBSecret: ${DBSecret}\n"
         template = template.replace(secret, secret + "                  SslMode: require\n")
         outcome = stacks.deploy("pipeline", template, {"DBSecret": f"demo/{DATABASE}"})
         assert outcome.status == "CREATE_COMPLETE", outcome.reasons
         machine = stacks.outputs("pipeline")["StateMachineArn"]
-        execution = client.start_execution(stateMachineArn=machine)["executionArn"]
+        execution = client.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        execution = execution["executionArn"]
 
         def ended():
             found = client.describe_execution(executionArn=execution)
@@ -145,13 +167,33 @@ def execute(deployment):
 
 
 def test_a_state_machine_outputs_what_changed(execute):
-    found = execute("1.7")
+    found = execute({"PluginsMap": {"hstore": "1.7", "pgcrypto": "any"}})
     assert found["status"] == "SUCCEEDED", found
     assert "created pgcrypto " in json.loads(found["output"])["Changes"]
 
 
+def test_a_state_machine_plans(deployment, execute):
+    before = deployment.extensions(DATABASE)
+    found = execute({"PluginsMap": {"tablefunc": "any"}, "DryRun": True})
+    assert found["status"] == "SUCCEEDED", found
+    assert "created tablefunc " in json.loads(found["output"])["Changes"]
+    assert deployment.extensions(DATABASE) == before
+
+
+def test_a_state_machine_needs_a_map(deployment, execute):
+    before = deployment.extensions(DATABASE)
+    assert execute({})["status"] == "FAILED"
+    assert deployment.extensions(DATABASE) == before
+
+
 def test_a_state_machine_fails_with_the_reason(execute):
-    found = execute("9.9")
+    found = execute({"PluginsMap": {"hstore": "9.9"}})
     assert (found["status"], found["error"]) == ("FAILED", "Failed"), found
     assert "9.9" in found["cause"]
     assert "nothing was changed" in found["cause"]
+
+
+def test_the_retries_that_inspect_md_gives_are_those_of_the_state_machine():
+    with open(os.path.join(ROOT, "docs", "inspect.md")) as source:
+        [block] = re.findall(r"(?ms)^```yaml\n(Retry:.*?)^```$", source.read())
+    assert textwrap.indent(block, " " * 12) in example("step-functions.yaml")
