@@ -64,7 +64,7 @@ cdk: cdk/node_modules $(ZIP_FILES) ## the CDK library into cdk/dist, with the co
 	cd cdk && npm run --silent compile $(if $(RECORD),&& npm run --silent docgen)
 	rm -rf cdk/dist
 	# Of 1980, as the files in the zips: the same input gives the same bytes.
-	cd cdk && SOURCE_DATE_EPOCH=315532800 npm run --silent package
+	cd cdk && umask 022 && TZ=UTC SOURCE_DATE_EPOCH=315532800 npm run --silent package
 
 dist-cdk: cdk ## its npm and Python packages into dist/
 	for package in cdk/dist/js/*.tgz; do name=$$(basename $$package .jsii.tgz); cp $$package dist/$${name/@/-}.tgz; done
