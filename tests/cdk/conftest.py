@@ -69,7 +69,7 @@ class Project:
         return done.stdout
 
     def cdk(self, *arguments):
-        return self.run("node_modules/.bin/cdk", *arguments)
+        return self.run("node", "node_modules/.bin/cdk", *arguments)  # memory may be noexec
 
     def install(self):
         """Only what package-lock.json says, and the library's npm package."""
@@ -86,8 +86,10 @@ class Project:
 
 @contextlib.contextmanager
 def copied(name, aws):
-    """A copy of a folder; not in pytest's own one, which would keep 300 MB after each run."""
-    with tempfile.TemporaryDirectory(prefix="cdk-project-") as folder:
+    """A copy of a folder: in memory where there is enough, since npm writes 8,000 files there. Not in
+    pytest's own folder, which would keep 300 MB after each run."""
+    memory = postgres.MEMORY if postgres.free_memory() >= postgres.MEMORY_NEEDED else None
+    with tempfile.TemporaryDirectory(prefix="cdk-project-", dir=memory) as folder:
         shutil.copytree(os.path.join(HERE, name), folder, dirs_exist_ok=True)
         yield Project(pathlib.Path(folder), aws.environment())
 
@@ -97,7 +99,7 @@ def project(aws):
     """The user's: project/, installed and compiled."""
     with copied("project", aws) as project:
         project.install()
-        project.succeeds("node_modules/.bin/tsc")
+        project.succeeds("node", "node_modules/.bin/tsc")
         yield project
 
 
