@@ -4,7 +4,8 @@ import importlib.metadata
 import json
 import os
 import re
-import runpy
+import subprocess
+import sys
 
 import aws_cdk as cdk
 import pytest
@@ -95,9 +96,10 @@ def test_a_cluster_with_every_form_of_a_version(stack):
     assert [statement["Action"] for statement in policy] == ["secretsmanager:GetSecretValue", "kms:Decrypt"]
 
 
-def test_the_example(tmp_path, monkeypatch):
-    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
-    runpy.run_path(os.path.join(os.path.dirname(__file__), "..", "..", "examples", "aurora.py"))
+def test_the_example(tmp_path):
+    example = os.path.join(os.path.dirname(__file__), "..", "..", "examples", "aurora.py")
+    environment = {**os.environ, "CDK_OUTDIR": str(tmp_path)}
+    subprocess.run([sys.executable, example], env=environment, check=True)
     resources = json.loads((tmp_path / "Database.template.json").read_text())["Resources"]
     (resource,) = (one for one in resources.values() if one["Type"] == TYPE)
     assert resource["Properties"]["PluginsMap"]["vector"] == {"Version": "latest", "Schema": "tools"}
