@@ -203,7 +203,7 @@ def _version(name, value):
         return None
     if isinstance(value, (bool, int, float)):
         return (
-            f"the version of `{name}` is not in quotes, and YAML changes some versions (`1.10` "
+            f"the version of `{name}` is not in quotes, and some versions change as numbers (`1.10` "
             "becomes `1.1`): put it in quotes"
         )
     if not isinstance(value, str):
