@@ -118,15 +118,28 @@ def unseen_variables(definition):
 
 
 def _unassigned(part):
-    assigned = {name for one in _states(part) for name in _assigned(one)}
-    used = set()
-    for expression in _expressions(part):
-        local = set(re.findall(r"\$(\w+)\s*:=", expression))
-        for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", expression):
-            local.update(re.findall(r"\$(\w+)", parameters))
-        text = re.sub(r'"[^"]*"|\'[^\']*\'|/\*.*?\*/', "", expression, flags=re.S)
-        used.update(set(re.findall(r"\$([A-Za-z_]\w*)", text)) - local)
+    assigned = {key.removesuffix(".$") for _, assign in _assignments(part) for key in assign}
+    used = {name for one in _expressions(part) for name in _variables(one)}
     return sorted(used - assigned - FUNCTIONS - {"states"})
+
+
+def _variables(expression):
+    """The names behind a $ in an expression, but for those that it defines itself."""
+    local = set(re.findall(r"\$(\w+)\s*:=", expression))
+    for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", expression):
+        local.update(re.findall(r"\$(\w+)", parameters))
+    text = re.sub(r'"[^"]*"|\'[^\']*\'|/\*.*?\*/', "", expression, flags=re.S)
+    return set(re.findall(r"\$([A-Za-z_]\w*)", text)) - local
+
+
+def ordered_assignments(definition):
+    """Variables that an `Assign` sets and that another key of it reads. On AWS all of an `Assign`
+    sees the old values; the local AWS sets one after the other, in an order that tools change."""
+    for state, assign in _assignments(definition):
+        for key, value in assign.items():
+            used = {name for one in _expressions(value) for name in _variables(one)}
+            for name in sorted(used & set(assign) - {key}):
+                yield f"{state}: `{key}` reads `${name}`, which the same Assign sets"
 
 
 def unknown_names(definition):
@@ -198,9 +211,12 @@ def _states(definition):
     return (state for _, state in _named_states(definition))
 
 
-def _assigned(state):
-    for one in (state, *state.get("Catch", ()), *state.get("Choices", ())):
-        yield from (name.removesuffix(".$") for name in one.get("Assign", {}))
+def _assignments(definition):
+    """Every `Assign` with the name of its state."""
+    for name, state in _named_states(definition):
+        for one in (state, *state.get("Catch", ()), *state.get("Choices", ())):
+            if "Assign" in one:
+                yield name, one["Assign"]
 
 
 def _expressions(value):
@@ -233,6 +249,7 @@ def problems(template):
     """All that is wrong with the state machines of a template, one sentence each."""
     for name, definition, found in state_machines(template):
         found += unseen_variables(definition)
+        found += ordered_assignments(definition)
         found += unknown_names(definition)
         if text := validator_errors(definition):
             found.append(text)

@@ -22,7 +22,6 @@ from terraform import Terraform, succeeded
 DIST = os.path.join(ROOT, "dist")
 SAM = os.path.join(ROOT, ".venv-tools", "bin", "sam")
 CFN_LINT = os.path.join(ROOT, ".venv-tools", "bin", "cfn-lint")
-EMULATOR = os.path.join(ROOT, "tests", "fleet", "emulator.py")
 NAME = "cfn-postgres-extensions"
 ZIPS = {"arm64": 183, "x86_64": 62}  # ELF's number of the processor
 TEMPLATES = {"arm64": "template.yaml", "x86_64": "template-x86_64.yaml"}
@@ -91,7 +90,8 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def aws():
-    with local_aws.started(program=(EMULATOR,), settings=SETTINGS) as aws:
+    # As its users start it: without the changes of tests/fleet/emulator.py.
+    with local_aws.started(settings=SETTINGS) as aws:
         yield aws
 
 
@@ -259,17 +259,30 @@ def test_terraform_deploys_it(deployment, folder, tmp_path):
     assert found["CodeSha256"] == deployment.configuration()["CodeSha256"]
 
 
-def test_the_fleet_audits_a_database(deployment, run):
+def test_the_fleet_is_audited_planned_and_changed(deployment, run):
     fleet = Fleet(deployment)
     run(
         *(SAM, "deploy", "--template-file", "fleet-template.yaml", "--resolve-s3"),
         *("--stack-name", fleet.stack, "--capabilities", "CAPABILITY_IAM"),
     )
     fleet.outputs = deployment.stacks.outputs(fleet.stack)
-    fleet.add(["audited"], "1")
+    for wave in ("1", "2"):
+        fleet.add([f"first{wave}", f"second{wave}"], wave)
     # RDS needs no SslMode: the test server's certificate has an authority of its own.
-    run_id, execution = fleet.run(Mode="Audit", Properties={"SslMode": "require"})
-    assert execution["status"] == "SUCCEEDED", execution
-    (found,) = fleet.status(run_id)["Databases"]
-    assert (found["Database"], found["Status"]) == ("fleet/audited", "IN_SYNC")
-    assert found["Before"].startswith("audited: plpgsql ")
+    properties = {"SslMode": "require"}
+
+    def databases(mode):
+        run_id, execution = fleet.run(Mode=mode, Properties=properties)
+        assert execution["status"] == "SUCCEEDED", execution
+        status = fleet.status(run_id)
+        assert (status["Status"], status["Step"]) == ("SUCCEEDED", "Done")
+        return {one["Database"].removeprefix("fleet/"): one for one in status["Databases"]}
+
+    audited = databases("Audit")
+    assert sorted(audited) == ["first1", "first2", "second1", "second2"]
+    assert {one["Status"] for one in audited.values()} == {"IN_SYNC"}
+    assert all(one["Before"].startswith(f"{name}: plpgsql ") for name, one in audited.items())
+    properties["PluginsMap"] = {"hstore": "any"}
+    for mode, expected in (("Plan", "DRIFTED"), ("Apply", "CHANGED"), ("Audit", "IN_SYNC")):
+        assert {one["Status"] for one in databases(mode).values()} == {expected}, mode
+    assert all("hstore" in deployment.extensions(name)[name] for name in audited)

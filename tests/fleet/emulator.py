@@ -4,7 +4,7 @@ Run in place of `python -m ministack`. It replaces functions of ministack's Step
 
 - A child of a Distributed Map has a context object of its own and sees no variable from outside,
   a Map honours MaxConcurrencyPath, and its output has the results of children that succeeded.
-- All of an `Assign` takes effect at once, and a branch's stays in the branch.
+- What a branch assigns stays in the branch.
 - The error of an aws-sdk task is named as the AWS SDK for Java 2 names its exception, with the
   errors of botocore's service models: `Rds.InvalidDbInstanceStateException`. Its message ends with
   the service and the status of the response, as that SDK's do.
@@ -110,19 +110,6 @@ def run_sub_machine(original, states, start, value, execution, ctx):
         ctx.pop("Map", None)
         variables = {}
     return original(states, start, value, execution, {**ctx, "variables": variables})
-
-
-@replace("_apply_state_assign")
-def apply_state_assign(original, state, raw_input, ctx, result=None, error_output=None):
-    if not ctx or not state.get("Assign"):
-        return
-    before = dict(ctx.get("variables", {}))
-    assigned = {}
-    for name, template in state["Assign"].items():
-        scope = {**ctx, "variables": dict(before)}
-        original({**state, "Assign": {name: template}}, raw_input, scope, result, error_output)
-        assigned[name] = scope["variables"][name]
-    ctx["variables"] = {**before, **assigned}
 
 
 # Names of errors

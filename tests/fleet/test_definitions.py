@@ -68,6 +68,10 @@ def test_a_definition_without_a_mistake_has_no_problems(problems):
     assert problems() == []
 
 
+def test_a_variable_may_be_assigned_from_its_own_value(problems):
+    assert problems("token: ''", "token: '{% $token & 1 %}'") == []
+
+
 @pytest.mark.parametrize("old, new, expected", [
     pytest.param("Next: Each", "Next: Eech", "Eech", id="a state that is not there"),
     pytest.param("Type: Map", "Type: Mop", "Each", id="a type that is none"),
@@ -84,6 +88,8 @@ def test_a_definition_without_a_mistake_has_no_problems(problems):
     pytest.param("ExceededException", "Exceeded", "has no error `DynamoDb.", id="an error"),
     pytest.param("$name)", "$nam)", "no state assigns the variable `$nam`", id="no variable"),
     pytest.param("$name)", "$stopped)", "does not see the variable `$stopped`", id="a variable"),
+    pytest.param("token: ''", "token: ['{% $not($stopped) %}']",
+                 "Read: `token` reads `$stopped`, which the same Assign sets", id="the order"),
 ])  # fmt: skip
 def test_a_mistake_is_a_problem(problems, old, new, expected):
     found = problems(old, new)

@@ -201,14 +201,6 @@ def test_a_child_of_a_distributed_map_knows_nothing_of_its_parent(run):
     assert seen == {"outer": False, "map": False, "input": "a"}
 
 
-def test_all_of_an_assignment_takes_effect_at_once(run):
-    first = {"Type": "Pass", "Assign": {"x": 1}}
-    swap = {"Type": "Pass", "Assign": {"x": 2, "y": "{% $x %}"}, "Output": "{% $x %}"}
-    last = {"Type": "Pass", "Output": "{% [$x, $y, $states.input] %}"}
-    ended = run(machine(First=first, Swap=swap, Last=last))
-    assert json.loads(ended["output"]) == [2, 1, 1]
-
-
 @pytest.mark.parametrize(
     "service, call, code",
     [
