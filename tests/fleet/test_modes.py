@@ -26,6 +26,7 @@ CREATE EVENT TRIGGER gate ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 
 """
 OPEN = "DROP EVENT TRIGGER gate; DROP FUNCTION public.gate; DROP SEQUENCE public.calls;"
 FAIL = GATE.format("RAISE EXCEPTION 'the gate is shut'")
+FAIL_AT_LENGTH = GATE.format("RAISE EXCEPTION '%', repeat('the gate is shut, ', 100)")
 WAIT = GATE.format("PERFORM pg_advisory_xact_lock(7)")
 
 
@@ -294,7 +295,7 @@ def test_two_runs_at_once_change_each_database_once(fleet):
 
 
 def test_waves_go_in_the_given_order_and_failures_up_to_the_maximum_are_endured(fleet):
-    fleet.psql("c1", FAIL)
+    fleet.psql("c1", FAIL_AT_LENGTH)
     given = {"Properties": properties(citext="any"), "Waves": ["c", "a"], "MaxFailures": 1}
     run, execution = fleet.run(Mode="Apply", **given)
     fleet.psql("c1", OPEN)
@@ -302,6 +303,11 @@ def test_waves_go_in_the_given_order_and_failures_up_to_the_maximum_are_endured(
     assert execution["cause"].startswith("CHANGED 39, FAILED 1; fleet/c1: ")
     items = fleet.databases(run)
     assert set(items) == {*DATABASES["a"], *DATABASES["c"]}
+    # A text that is cut says so.
+    _, reason = execution["cause"].split("; fleet/c1: ")
+    whole = items["c1"]["Reason"]
+    assert (len(reason), reason[-1], len(whole), whole[-1]) == (600, "…", 1000, "…")
+    assert whole.startswith(reason[:-1]) and "the gate is shut" in reason
     ended = {wave: [items[name]["UpdatedAt"] for name in DATABASES[wave]] for wave in "ac"}
     assert max(ended["c"]) < min(ended["a"])
     assert has(fleet, "citext") == set(items) - {"c1"}
