@@ -73,7 +73,8 @@ def test_a_file_that_the_layer_lacks_is_named(deployment, parameters, invoke):
     event = {"RequestType": "Create", "ResourceProperties": {**RESOURCES, "ServiceTimeout": "3"}}
     error, result = invoke("no-file", event)
     assert error, result
-    assert "/opt/root.pem" in json.loads(result["errorMessage"])["Reason"]
+    reason = json.loads(result["errorMessage"])["Reason"]
+    assert "/opt/root.pem" in reason and "`SslRootCertPath` of the function's stack" in reason
 
 
 def test_the_roles_are_at_the_path(functions, others):
