@@ -25,7 +25,10 @@ pub(super) fn depended_on(
     let (depend, them, along) =
         if count == 1 { ("depends", "that", "it") } else { ("depend", "them", "them") };
     let cascade = if may_cascade {
-        format!(", or use `RemovalPolicy: DropCascade`, which takes {along} along")
+        format!(
+            ", or use `RemovalPolicy: DropCascade`, which takes {along} along (a stack in \
+             `DELETE_FAILED` can no longer change to it)"
+        )
     } else {
         String::new()
     };
@@ -55,7 +58,11 @@ pub(super) fn rows_not_readable(table: &ConfigTable, role: &str, may_cascade: bo
 }
 
 fn or_cascade(may_cascade: bool) -> &'static str {
-    if may_cascade { ", or use `RemovalPolicy: DropCascade`" } else { "" }
+    if may_cascade {
+        ", or use `RemovalPolicy: DropCascade` (a stack in `DELETE_FAILED` can no longer change to it)"
+    } else {
+        ""
+    }
 }
 
 /// What is wanted `absent` is needed by what the map lists.
@@ -73,7 +80,8 @@ pub(super) fn is_plpgsql() -> Problem {
 /// What is wanted `absent` is listed by another resource.
 pub(super) fn claimed_elsewhere(name: &str, by: &Claimant) -> Problem {
     Problem::new(format!(
-        "`{name}` is wanted `absent`, and resource `{}` of {} lists it: remove it there first",
+        "`{name}` is wanted `absent`, and resource `{}` of {} lists it: remove it there first, or, if \
+         that stack is gone, delete its rows from `cfn_postgres_extensions.claim`",
         by.logical_id, by.stack
     ))
 }
@@ -106,7 +114,8 @@ pub(super) fn unknown_claims(names: &[&str], table: &ClaimTable, role: &str) -> 
 pub(super) fn listed_elsewhere(extensions: &[String], extension: &str, by: &Claimant) -> Problem {
     Problem::new(format!(
         "{} cannot be dropped: extension `{extension}` depends on it, which resource `{}` of {} lists \
-         too; remove it there first",
+         too; remove it there first, or, if that stack is gone, delete its rows from \
+         `cfn_postgres_extensions.claim`",
         listed(extensions.iter().map(String::as_str)),
         by.logical_id,
         by.stack

@@ -162,7 +162,8 @@ fn a_claim_of_another_resource() {
     let mut other = Resource::new(&env, "b", "Drop");
     other.create(&json!({ "hstore": "any" })).succeeded();
     let message = format!(
-        "`hstore` is wanted `absent`, and resource `Extensions` of {} lists it: remove it there first",
+        "`hstore` is wanted `absent`, and resource `Extensions` of {} lists it: remove it there first, or, if \
+         that stack is gone, delete its rows from `cfn_postgres_extensions.claim`",
         other.stack
     );
     let mut it = Resource::new(&env, "a", "Drop");
