@@ -24,10 +24,15 @@ variable "ssl_root_cert" {
 
 variable "databases" {
   description = "By a name that a stack can have: the database's secret, and what it needs beside the common extensions."
-  type = map(object({
-    secret     = string
-    extensions = optional(map(string), {})
-  }))
+  # Not map(object(...)): that would make "1.1" of the number 1.10 before the module can refuse it.
+  type = any
+
+  validation {
+    condition = alltrue([
+      for one in var.databases : contains(keys(one), "secret") && length(setsubtract(keys(one), ["secret", "extensions"])) == 0
+    ])
+    error_message = "A database has the key secret, and may have extensions."
+  }
 }
 
 locals {
@@ -42,7 +47,7 @@ module "extensions" {
   service_token = var.service_token
   secret        = each.value.secret
   ssl_root_cert = var.ssl_root_cert
-  extensions    = merge(local.common, each.value.extensions)
+  extensions    = merge(local.common, lookup(each.value, "extensions", {}))
 }
 
 output "versions" {

@@ -59,7 +59,9 @@ variable "extensions" {
     condition = !can(keys(var.extensions)) ? true : alltrue([
       for name, wanted in var.extensions : can(regex("^(null|\".*\"|{.*})$", jsonencode(wanted)))
     ])
-    error_message = "A version is a string: write \"1.10\" in quotes, for the number 1.10 is 1.1. Beside a string, null and { version, schema } are allowed."
+    error_message = "${join(", ", try([
+      for name, wanted in var.extensions : name if !can(regex("^(null|\".*\"|{.*})$", jsonencode(wanted)))
+    ], []))}: a version is a string: write \"1.10\" in quotes, for the number 1.10 is 1.1. Beside a string, null and { version, schema } are allowed."
   }
 
   validation {
@@ -69,7 +71,12 @@ variable "extensions" {
         contains(["version", "schema"], key) && can(regex("^(null|\".*\")$", value))
       ])
     ])
-    error_message = "An extension in braces has the keys version and schema, and both are strings: { version = \"3.4.3\", schema = \"gis\" }."
+    error_message = "${join(", ", try([
+      for name, wanted in var.extensions : name if anytrue([
+        for key, value in try(tomap({ for key in keys(wanted) : key => jsonencode(wanted[key]) }), {}) :
+        !contains(["version", "schema"], key) || !can(regex("^(null|\".*\")$", value))
+      ])
+    ], []))}: an extension in braces has the keys version and schema, and both are strings: { version = \"3.4.3\", schema = \"gis\" }."
   }
 
   validation {

@@ -9,8 +9,11 @@ locals {
     Bucket = var.bucket
     Key    = var.zip == null ? var.key : aws_s3_object.code[0].key
   }
-  version  = var.object_version == null ? {} : { Version = var.object_version }
-  template = replace(local.source, "/${local.code_uri}/", "$1 ${jsonencode(merge(local.code, local.version))}")
+  # A release's zip has the processor in its name; template.yaml has the parameter's default.
+  built_for    = try(regex("-(arm64|x86_64)\\.zip$", coalesce(var.zip, var.key))[0], null)
+  architecture = try(coalesce(var.architecture), regex("(?m)^  Architecture:\n    Type: String\n    Default: (\\w+)$", local.source)[0], local.built_for)
+  version      = var.object_version == null ? {} : { Version = var.object_version }
+  template     = replace(local.source, "/${local.code_uri}/", "$1 ${jsonencode(merge(local.code, local.version))}")
 
   # A null leaves the default of template.yaml.
   parameters = {
@@ -62,6 +65,11 @@ resource "aws_cloudformation_stack" "this" {
     precondition {
       condition     = local.functions > 0
       error_message = "The template has no line `CodeUri: ...`: name the template.yaml of this project."
+    }
+
+    precondition {
+      condition     = local.built_for == null || local.built_for == local.architecture
+      error_message = "The zip is for ${coalesce(local.built_for, "?")}, and the functions would run on ${coalesce(local.architecture, "?")}: that is the variable architecture, else the template's default."
     }
   }
 }

@@ -105,6 +105,36 @@ run "another_template_is_refused" {
   expect_failures = [aws_cloudformation_stack.this]
 }
 
+run "a_zip_of_another_processor_is_refused" {
+  command = plan
+  variables {
+    key = "releases/cfn-postgres-extensions-x86_64.zip"
+  }
+  expect_failures = [aws_cloudformation_stack.this]
+}
+
+run "and_so_is_a_processor_that_the_zip_is_not_of" {
+  command = plan
+  variables {
+    key          = "releases/cfn-postgres-extensions-arm64.zip"
+    architecture = "x86_64"
+  }
+  expect_failures = [aws_cloudformation_stack.this]
+}
+
+run "a_zip_of_the_named_processor_is_used" {
+  command = plan
+  variables {
+    key          = "releases/cfn-postgres-extensions-x86_64.zip"
+    architecture = "x86_64"
+  }
+
+  assert {
+    condition     = aws_cloudformation_stack.this.parameters["Architecture"] == "x86_64"
+    error_message = jsonencode(aws_cloudformation_stack.this.parameters)
+  }
+}
+
 run "a_network_has_security_groups" {
   command = plan
   variables {
