@@ -334,8 +334,16 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
    */
   private openSecurityGroups(database: ec2.IConnectable): IDependable[] {
     const { connections } = this.provider;
-    if (!database.connections.defaultPort) return [];
-    connections.allowToDefaultPort(database, 'PostgreSQL extensions');
+    const port = database.connections.defaultPort;
+    if (!port) return [];
+    for (const own of connections.securityGroups) {
+      for (const group of database.connections.securityGroups) {
+        // In the provider's stack: a rule in the database's would make a circle of stacks.
+        group.addIngressRule(own, port, RULE, true);
+        // The CDK warns of a rule for a group that allows everything.
+        if (!own.allowAllOutbound) own.addEgressRule(group, port, RULE);
+      }
+    }
     const stack = cdk.Stack.of(this);
     const ids = (groups: ec2.ISecurityGroup[]) => groups.map((group) => JSON.stringify(stack.resolve(group.securityGroupId)));
     const providers = ids(connections.securityGroups);
@@ -397,6 +405,9 @@ function orRefused<T>(property: string, refused: string[], give: () => T): T | u
     return undefined;
   }
 }
+
+/** What the rules of security groups say of themselves. */
+const RULE = 'PostgreSQL extensions';
 
 const PARTS = [
   'AWS::RDS::DBCluster',

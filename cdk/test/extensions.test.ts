@@ -1,5 +1,5 @@
 import { App, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
-import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -28,6 +28,14 @@ function one(template: Template, type: string, properties: unknown = {}): string
   const ids = Object.keys(template.findResources(type, { Properties: properties }));
   expect(ids).toHaveLength(1);
   return ids[0];
+}
+
+// Else the CDK warns of every reference between stacks.
+const REFERENCES = { '@aws-cdk/core:defaultCrossStackReferences': 'strong' };
+
+/** `cdk synth --strict` fails on a warning. */
+function noWarnings(stack: Stack): void {
+  expect(Annotations.fromStack(stack).findWarning('*', Match.anyValue())).toEqual([]);
 }
 
 test('a cluster gives its endpoint and its secret', () => {
@@ -163,6 +171,7 @@ test('the security group allows the provider, once', () => {
     FromPort: { 'Fn::GetAtt': [one(template, 'AWS::RDS::DBCluster'), 'Endpoint.Port'] },
   });
   for (const { DependsOn } of Object.values(template.findResources(TYPE))) expect(DependsOn).toContain(rule);
+  noWarnings(stack);
 });
 
 test('a provider whose security group allows nothing gets an egress rule', () => {
@@ -173,6 +182,7 @@ test('a provider whose security group allows nothing gets an egress rule', () =>
   new PostgresExtensions(stack, 'Extensions', { provider, cluster: cluster(stack), extensions: {} });
   const template = Template.fromStack(stack);
   expect(dependencies(template)).toContain(one(template, 'AWS::EC2::SecurityGroupEgress'));
+  noWarnings(stack);
 });
 
 test('an application may connect to the database and depend on the extensions', () => {
@@ -195,7 +205,7 @@ test('an application may connect to the database and depend on the extensions', 
 });
 
 test('the database may be of another stack', () => {
-  const app = new App();
+  const app = new App({ context: REFERENCES });
   const database = cluster(new Stack(app, 'Database'), { iamAuthentication: true });
   const stack = new Stack(app, 'Extensions');
   new PostgresExtensions(stack, 'Extensions', {
@@ -207,6 +217,20 @@ test('the database may be of another stack', () => {
   const template = Template.fromStack(stack);
   expect(stack.dependencies).toEqual([database.stack]);
   expect(dependencies(template)).toContain(one(template, 'AWS::EC2::SecurityGroupIngress'));
+  noWarnings(stack);
+  noWarnings(database.stack);
+});
+
+test('the provider may be of another stack, and the database of a third', () => {
+  const app = new App({ context: REFERENCES });
+  const database = cluster(new Stack(app, 'Database'));
+  const provider = new PostgresExtensionsProvider(new Stack(app, 'Provider'), 'Provider', { vpc: database.vpc });
+  const stack = new Stack(app, 'Extensions');
+  new PostgresExtensions(stack, 'Extensions', { cluster: database, provider, extensions: {} });
+  // It refuses a circle.
+  one(Template.fromStack(Stack.of(provider)), 'AWS::EC2::SecurityGroupIngress');
+  expect(stack.dependencies).toEqual(expect.arrayContaining([database.stack, Stack.of(provider)]));
+  for (const each of [stack, Stack.of(provider), database.stack]) noWarnings(each);
 });
 
 test('the key of a secret is granted, through Secrets Manager alone', () => {
