@@ -1,3 +1,5 @@
+import { shown } from './private/text';
+
 /**
  * The version that an extension shall have.
  *
@@ -19,6 +21,11 @@ export class ExtensionVersion {
    * @param version as the server spells it, such as `3.4.3`
    */
   public static exact(version: string): ExtensionVersion {
+    if (typeof version === 'string' && version.includes('*')) {
+      throw new Error(
+        `ExtensionVersion.exact has \`${shown(version)}\`: a version with a \`*\` is ExtensionVersion.matching`,
+      );
+    }
     return new ExtensionVersion(version);
   }
 

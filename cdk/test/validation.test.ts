@@ -163,6 +163,7 @@ test.each<[string, Record<string, unknown>, string]>([
   ['a role with a line break', { username: 'a\nb' }, '`username` must be a name without control characters'],
   ['a URL as host', { host: 'postgres://db' }, '`host` must be the DNS name or the address of a server'],
   ['a port out of range', { port: 65536 }, '`port` is `65536`: it must be a port number from 1 to 65535'],
+  ['one database that is no list', { databases: 'app' }, "`databases` must be a list, such as `['app']`"],
   ['an empty list of databases', { databases: [] }, "`databases` is an empty list: name one or more, or give `['*']`"],
   ['every database and one more', { databases: ['*', 'app'] }, '`databases` must be either `*`, which is every database, or names'],
   ['a database without a name', { databases: [''] }, '`databases` must be names without control characters'],
@@ -191,6 +192,24 @@ test.each<[string, Record<string, unknown>, string]>([
   ],
 ])('%s is refused', (_, props, problem) => {
   expect(refusedOf({ extensions: {}, ...props })).toEqual([problem]);
+});
+
+test('an unknown property is refused', () => {
+  const found = refusedOf({ extensions: {}, database: 'app', vpcSubnets: undefined, other: undefined });
+  expect(found).toEqual([expect.stringMatching(/^unknown property `database`: use `extensions`, .*`databases`, .* or `vpcSubnets`$/)]);
+});
+
+test('an unknown property of a provider is refused', () => {
+  const props = { memory: 512 } as PostgresExtensionsProviderProps;
+  expect(refused((stack) => new PostgresExtensionsProvider(stack, 'Provider', props))).toEqual([
+    expect.stringMatching(/^unknown property `memory`: use `vpc`, .*`memorySize`, .* or `functionName`$/),
+  ]);
+});
+
+test('a version with a * is not exact', () => {
+  expect(() => ExtensionVersion.exact('3.*')).toThrow(
+    'ExtensionVersion.exact has `3.*`: a version with a `*` is ExtensionVersion.matching',
+  );
 });
 
 test('all problems come at once', () => {
