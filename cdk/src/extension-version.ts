@@ -9,10 +9,10 @@ export class ExtensionVersion {
   /** The server's default version: created at it, or updated to it. */
   public static readonly LATEST = new ExtensionVersion('latest');
 
-  /** Created at the server's default version where it is missing; an installed one is left alone. */
+  /** Created at the server's default version where it is missing. An installed one is left alone. */
   public static readonly ANY = new ExtensionVersion('any');
 
-  /** Dropped where it is installed, no matter who created it; refused while something depends on it. */
+  /** Dropped where it is installed, no matter who created it. Refused while something depends on it. */
   public static readonly ABSENT = new ExtensionVersion('absent');
 
   /**
@@ -30,8 +30,8 @@ export class ExtensionVersion {
   }
 
   /**
-   * A release that begins so: an installed one that matches is left alone; else the server's default
-   * version if it matches, else the highest release that does.
+   * A release that begins so. An installed one that matches is left alone. Else it is the server's default
+   * version if that matches, else the highest release that does.
    *
    * @param pattern with a `*` at its end, such as `3.4.*`
    */

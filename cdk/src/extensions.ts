@@ -40,7 +40,7 @@ export enum SslMode {
   VERIFY_FULL = 'verify-full',
   /** By a certificate of a trusted authority. */
   VERIFY_CA = 'verify-ca',
-  /** Not at all; the connection is encrypted. */
+  /** Not at all, though the connection is encrypted. */
   REQUIRE = 'require',
   /** Without TLS. Only where the secret alone names the host. */
   DISABLE = 'disable',
@@ -155,14 +155,14 @@ export interface PostgresExtensionsProps {
   readonly dryRun?: boolean;
 
   /**
-   * Ignored; a new value makes CloudFormation send an Update.
+   * Ignored by the function. A new value makes CloudFormation send an Update.
    *
    * @default - none
    */
   readonly trigger?: string;
 
   /**
-   * How long CloudFormation waits, from 1 to 3600 seconds; also bounds the function's time.
+   * How long CloudFormation waits, from 1 to 3600 seconds. It also bounds the function's time.
    *
    * @default Duration.seconds(3600)
    */
@@ -264,7 +264,7 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
   }
 
   /**
-   * The installed version of an extension; `mixed` where databases differ, `absent` where it is not installed.
+   * The installed version of an extension. It is `mixed` where databases differ, `absent` where it is not installed.
    *
    * @param name of an extension that `extensions` names, in any case; any name where `*` or `extensionsFrom` is given
    */

@@ -104,7 +104,7 @@ export interface PostgresExtensionsProviderProps {
   readonly timeout?: cdk.Duration;
 
   /**
-   * How many requests may run at a time, at least 1; Lambda keeps them for this function.
+   * How many requests may run at a time, at least 1. Lambda keeps them for this function.
    *
    * @default - no limit but the account's, and nothing is kept
    */
@@ -146,7 +146,7 @@ export interface PostgresExtensionsProviderProps {
   readonly rolePath?: string;
 
   /**
-   * The function's name, at most 54 characters; the failure destination is called `<name>-responder`. A new name is a
+   * The function's name, at most 54 characters. The failure destination is called `<name>-responder`. A new name is a
    * new function with another ARN, which CloudFormation refuses to existing custom resources.
    *
    * @default - CloudFormation's
