@@ -9,7 +9,7 @@ import * as destinations from 'aws-cdk-lib/aws-lambda-destinations';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct, IConstruct, IDependable } from 'constructs';
 import { acknowledge } from './private/acknowledge';
-import { numberProblem, seconds, shown, unknownProperties } from './private/text';
+import { numberProblem, seconds, shown } from './private/text';
 
 /** The function behind `PostgresExtensions`: created by `PostgresExtensionsProvider`, or there already. */
 export interface IPostgresExtensionsProvider extends IConstruct, iam.IGrantable, ec2.IConnectable {
@@ -477,32 +477,9 @@ function isSame(one: unknown, other: unknown): boolean {
   return isList && one.every((element, index) => element === other[index]);
 }
 
-/** The compiler demands all of them. */
-const PROPERTIES: Record<keyof PostgresExtensionsProviderProps, true> = {
-  vpc: true,
-  vpcSubnets: true,
-  allowPublicSubnet: true,
-  securityGroups: true,
-  allowedHosts: true,
-  onlyAllowedHosts: true,
-  sslRootCertLayer: true,
-  sslRootCertPath: true,
-  architecture: true,
-  memorySize: true,
-  timeout: true,
-  reservedConcurrency: true,
-  logRetention: true,
-  logKey: true,
-  tracing: true,
-  permissionsBoundary: true,
-  rolePath: true,
-  functionName: true,
-};
-
 /** What is wrong with properties. */
 function problems(props: PostgresExtensionsProviderProps): string[] {
   const found = [
-    ...unknownProperties(props, PROPERTIES),
     numberProblem('memorySize', props.memorySize, 128, 10240, 'a number of MB'),
     numberProblem('timeout', seconds(props.timeout), 30, 900, 'a number of seconds'),
     numberProblem('reservedConcurrency', props.reservedConcurrency, 1, 99999, 'a number of requests'),

@@ -3,7 +3,7 @@ import * as rds from 'aws-cdk-lib/aws-rds';
 import { IConstruct } from 'constructs';
 import { ExtensionOptions, ExtensionVersion } from '../extension-version';
 import { DatabaseAuthentication, DowngradePolicy, ExtensionsRemovalPolicy, PostgresExtensionsProps, SslMode } from '../extensions';
-import { numberProblem, oneOf, seconds, shown, unknownProperties } from './text';
+import { numberProblem, oneOf, seconds, shown } from './text';
 
 /** The longest name that PostgreSQL does not cut, in bytes. */
 const MAX_NAME = 63;
@@ -11,34 +11,9 @@ const MAX_NAME = 63;
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** The compiler demands all of them. */
-const PROPERTIES: Record<keyof PostgresExtensionsProps, true> = {
-  extensions: true,
-  extensionsFrom: true,
-  cluster: true,
-  instance: true,
-  host: true,
-  port: true,
-  secret: true,
-  authentication: true,
-  username: true,
-  databases: true,
-  removalPolicy: true,
-  downgradePolicy: true,
-  sslMode: true,
-  sslRootCert: true,
-  dryRun: true,
-  trigger: true,
-  serviceTimeout: true,
-  provider: true,
-  vpc: true,
-  vpcSubnets: true,
-};
-
 /** Everything that is wrong with the properties of `PostgresExtensions`. What CloudFormation gives, the function checks. */
 export function problems(props: PostgresExtensionsProps): string[] {
   return [
-    ...unknownProperties(props, PROPERTIES),
     ...target(props),
     ...credentials(props),
     ...choices(props),

@@ -13,13 +13,6 @@ export function oneOf(words: string[]): string {
   return `${quoted.slice(0, -1).join(', ')} or ${quoted[quoted.length - 1]}`;
 }
 
-/** Properties that a construct does not have: JavaScript accepts every one, and TypeScript those of a spread object. */
-export function unknownProperties(props: object, known: Record<string, true>): string[] {
-  return Object.entries(props)
-    .filter(([name, value]) => value !== undefined && !(name in known))
-    .map(([name]) => `unknown property \`${shown(name)}\`: use ${oneOf(Object.keys(known))}`);
-}
-
 /** What is wrong with a number. */
 export function numberProblem(
   name: string,
