@@ -332,16 +332,21 @@ export class PostgresExtensions extends Construct implements iam.IGrantable {
    * Allows the provider to connect, and gives the rules that do. Nothing else of a security group is depended on: the
    * function of an application, which may depend on the extensions, can have a rule there too.
    */
-  private openSecurityGroups(database: ec2.IConnectable): IDependable[] {
+  private openSecurityGroups(database: IConstruct & ec2.IConnectable): IDependable[] {
     const { connections } = this.provider;
     const port = database.connections.defaultPort;
     if (!port) return [];
-    for (const own of connections.securityGroups) {
+    // The rules make one stack depend on the other: the provider's on the database's, where it does so anyway, through
+    // this construct or the VPC; else the database's on the provider's.
+    const vpc = this.provider instanceof PostgresExtensionsProvider ? this.provider._vpc : undefined;
+    const isProviders =
+      cdk.Stack.of(this.provider) === cdk.Stack.of(this) ||
+      (vpc !== undefined && cdk.Stack.of(vpc) === cdk.Stack.of(database));
+    for (const source of connections.securityGroups) {
       for (const group of database.connections.securityGroups) {
-        // In the provider's stack: a rule in the database's would make a circle of stacks.
-        group.addIngressRule(own, port, RULE, true);
+        group.addIngressRule(source, port, RULE, isProviders);
         // The CDK warns of a rule for a group that allows everything.
-        if (!own.allowAllOutbound) own.addEgressRule(group, port, RULE);
+        if (!source.allowAllOutbound) source.addEgressRule(group, port, RULE, !isProviders);
       }
     }
     const stack = cdk.Stack.of(this);

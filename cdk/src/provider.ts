@@ -265,11 +265,19 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
    */
   public readonly _dependables: IDependable[];
 
+  /**
+   * The VPC, whose stack comes before this one.
+   *
+   * @internal
+   */
+  public readonly _vpc?: ec2.IVpc;
+
   private readonly props: PostgresExtensionsProviderProps;
 
   constructor(scope: Construct, id: string, props: PostgresExtensionsProviderProps = {}) {
     super(scope, id);
     this.props = props;
+    this._vpc = props.vpc;
     this.node.addValidation({ validate: () => problems(props) });
 
     const code = lambda.Code.fromAsset(zip(props.architecture ?? lambda.Architecture.ARM_64, this));

@@ -221,16 +221,47 @@ test('the database may be of another stack', () => {
   noWarnings(database.stack);
 });
 
-test('the provider may be of another stack, and the database of a third', () => {
+test.each([
+  { vpc: 'P', provider: 'P', database: 'D', extensions: 'D', rules: 'D' },
+  { vpc: 'P', provider: 'P', database: 'D', extensions: 'D', rules: 'D', allowAllOutbound: false },
+  { vpc: 'P', provider: 'P', database: 'D', extensions: 'E', rules: 'D' },
+  { vpc: 'N', provider: 'P', database: 'D', extensions: 'E', rules: 'D' },
+  { vpc: 'D', provider: 'P', database: 'D', extensions: 'E', rules: 'P' },
+  { vpc: 'D', provider: 'P', database: 'D', extensions: 'E', rules: 'P', allowAllOutbound: false },
+  { vpc: 'D', provider: 'D', database: 'D', extensions: 'E', rules: 'D' },
+  { vpc: 'N', provider: undefined, database: 'D', extensions: 'E', rules: 'E' },
+])('stacks are no circle: %j', ({ allowAllOutbound = true, ...layout }) => {
   const app = new App({ context: REFERENCES });
-  const database = cluster(new Stack(app, 'Database'));
-  const provider = new PostgresExtensionsProvider(new Stack(app, 'Provider'), 'Provider', { vpc: database.vpc });
-  const stack = new Stack(app, 'Extensions');
-  new PostgresExtensions(stack, 'Extensions', { cluster: database, provider, extensions: {} });
-  // It refuses a circle.
-  one(Template.fromStack(Stack.of(provider)), 'AWS::EC2::SecurityGroupIngress');
-  expect(stack.dependencies).toEqual(expect.arrayContaining([database.stack, Stack.of(provider)]));
-  for (const each of [stack, Stack.of(provider), database.stack]) noWarnings(each);
+  const stackOf = (id: string) => (app.node.tryFindChild(id) as Stack) ?? new Stack(app, id);
+  const vpc = vpcOf(stackOf(layout.vpc));
+  const providerOf = (stack: Stack) => {
+    const securityGroups = [new ec2.SecurityGroup(stack, 'Group', { vpc, allowAllOutbound })];
+    return new PostgresExtensionsProvider(stack, 'Provider', { vpc, securityGroups });
+  };
+  const provider = layout.provider ? providerOf(stackOf(layout.provider)) : undefined;
+  const database = cluster(stackOf(layout.database), { vpc });
+  const extensions = new PostgresExtensions(stackOf(layout.extensions), 'Extensions', {
+    cluster: database,
+    provider,
+    extensions: {},
+  });
+
+  // It refuses a circle of stacks.
+  const { stacks } = app.synth();
+  const rules = stacks.flatMap(({ template, stackName }) =>
+    Object.entries(template.Resources as Record<string, { Type: string }>)
+      .filter(([, { Type }]) => ['AWS::EC2::SecurityGroupEgress', 'AWS::EC2::SecurityGroupIngress'].includes(Type))
+      .map(([id]) => ({ id, stackName })),
+  );
+  expect(rules.map(({ stackName }) => stackName)).toEqual(Array(allowAllOutbound ? 1 : 2).fill(layout.rules));
+  const own = Stack.of(extensions);
+  const { DependsOn } = Object.values(Template.fromStack(own).findResources(TYPE))[0];
+  for (const { id, stackName } of rules) {
+    // Dependencies on resources of other stacks are those of the stacks.
+    if (stackName === own.stackName) expect(DependsOn).toContain(id);
+    else expect(own.dependencies).toContain(stackOf(stackName));
+  }
+  for (const { stackName } of stacks) noWarnings(stackOf(stackName));
 });
 
 test('the key of a secret is granted, through Secrets Manager alone', () => {

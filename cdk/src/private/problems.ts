@@ -8,7 +8,6 @@ import { numberProblem, oneOf, seconds, shown } from './text';
 /** The longest name that PostgreSQL does not cut, in bytes. */
 const MAX_NAME = 63;
 /** Control characters, which no name has. */
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** Everything that is wrong with the properties of `PostgresExtensions`. What CloudFormation gives, the function checks. */
