@@ -145,13 +145,13 @@ fn reason(record: &Object) -> String {
         _ if serde_json::from_str::<Map<String, Value>>(&message).is_ok() => {
             format!(
                 "`{function}` could not deliver its response ({kind}), and what it left is not a response \
-             to this request: see the log group /aws/lambda/{function}, and deploy again"
+                 to this request: see the log of the function `{function}`, and deploy again"
             )
         }
         condition => format!(
             "`{function}` ended without a response ({}: {kind}: {message}); what it was changing is \
              rolled back when its connection closes, unless it was committed already: see the log \
-             group /aws/lambda/{function}, and deploy again",
+             of the function `{function}`, and deploy again",
             condition.unwrap_or("no condition"),
         ),
     }
@@ -236,9 +236,9 @@ mod tests {
         let reasons = [record(&timeout), throttled, record(&message(&json!({})))]
             .map(|record| reason(&Object::read(&record.to_string())));
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        `postgres-extensions` ended without a response (RetriesExhausted: Sandbox.Timedout: RequestId: 1 Error: Task timed out after 900.00 seconds); what it was changing is rolled back when its connection closes, unless it was committed already: see the log group /aws/lambda/postgres-extensions, and deploy again
+        `postgres-extensions` ended without a response (RetriesExhausted: Sandbox.Timedout: RequestId: 1 Error: Task timed out after 900.00 seconds); what it was changing is rolled back when its connection closes, unless it was committed already: see the log of the function `postgres-extensions`, and deploy again
         Lambda could not start `postgres-extensions` in time (throttled: EventAgeExceeded), and nothing was changed: raise its concurrency, or the account's, and deploy again
-        `postgres-extensions` could not deliver its response (NotDelivered), and what it left is not a response to this request: see the log group /aws/lambda/postgres-extensions, and deploy again
+        `postgres-extensions` could not deliver its response (NotDelivered), and what it left is not a response to this request: see the log of the function `postgres-extensions`, and deploy again
         ");
     }
 }

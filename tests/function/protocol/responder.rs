@@ -65,7 +65,8 @@ fn a_function_that_died_is_answered_for() {
         let event = second.event("Create");
         let response = json!({ "errorType": kind, "errorMessage": words });
         let response = second.response_to(&event, &record(&event, "RetriesExhausted", &response));
-        let response = response.failed(&[kind, words, "/aws/lambda/postgres-extensions"]);
+        let response =
+            response.failed(&[kind, words, "the log of the function `postgres-extensions`"]);
         assert_eq!(response.id, "Extensions-create-unknown");
         assert_eq!(response.outcome, Ok(Value::Null));
     }
@@ -98,7 +99,8 @@ fn an_event_that_cannot_be_read_is_answered_for() {
         for member in ["ResourceProperties", "OldResourceProperties", "ResourceType", "Odd"] {
             let mut event = second.event("Create");
             event[member] = json!("ODD");
-            sent(&event, &crash).failed(&["killed", "/aws/lambda/postgres-extensions"]);
+            sent(&event, &crash)
+                .failed(&["killed", "the log of the function `postgres-extensions`"]);
             event[member] = json!({ "Trigger": "ODD", "PluginsMap": [1, "ODD"] });
             sent(&event, &crash).failed(&["killed"]);
         }
