@@ -143,6 +143,9 @@ fn a_reference_that_cannot_be_read() {
     let response = with("host", json!(null)).failed(&["the secret of `PluginsFrom`", "`host`"]);
     assert!(!response.reason.contains("set `Host`"), "of no use here: {}", response.reason);
     with("username", json!(null)).failed(&["the secret of `PluginsFrom`", "`username`"]);
+    let response =
+        with("password", json!(null)).failed(&["the secret of `PluginsFrom`", "usable `password`"]);
+    assert!(!response.reason.contains("Authentication"), "of no use here: {}", response.reason);
     with("port", json!("many")).failed(&["the secret of `PluginsFrom`", "`port`"]);
     env.secrets
         .fail(STAGING, [Fault::Error("DecryptionFailure"), Fault::Error("DecryptionFailure")]);
