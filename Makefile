@@ -19,6 +19,8 @@ WITH_POSTGRES := python3 tools/postgres.py run --extensions tests/extensions.jso
 SERVERS := target/servers
 TEMPLATES := template.yaml fleet/template.yaml examples/*.yaml demo/*.yaml
 EVENT := events/update.json
+# Whose program is compiled once more: that of the templates' default.
+PROCESSOR := arm64
 export SAM_CLI_TELEMETRY := 0
 # The functions' code in the CDK library: of a release, or target/zips of a debug build.
 ZIPS := dist
@@ -187,8 +189,8 @@ package:
 dist/%.zip:
 	$(MAKE) dist
 
-test-reproducible: dist ## a build in other folders gives the same bytes
-	tools/reproduce.sh $(ARCHITECTURE)
+test-reproducible: dist ## a build in other folders gives the same bytes (PROCESSOR=arm64)
+	tools/reproduce.sh $(PROCESSOR)
 
 instructions: ## instructions beside those recorded (RECORD=1)
 	python3 bench/instructions.py $(if $(RECORD),--record)
