@@ -1,15 +1,18 @@
 """What a release consists of: `make dist` makes the folder dist/, .github/workflows/release.yml publishes it.
 
-    release.py check TAG            the tag, the versions and CHANGELOG.md agree, and the address is known
+    release.py check TAG            the tag, the versions, CHANGELOG.md and the commands in docs/ agree, and the
+                                    address is known
     release.py notes TAG            what CHANGELOG.md says about it
     release.py zip BOOTSTRAP ZIP    the code of the functions
     release.py dist FOLDER ARM64 X86_64 SBOM
                                     the folder anew, with the bootstraps for both processors and what
                                     `cargo cyclonedx` wrote: the same input gives the same bytes
+    release.py checksums FOLDER     SHA256SUMS anew, of all files in the folder
     release.py application TAG URL  template.yaml for the Serverless Application Repository: with URLs
                                     of the public repository, and the zip for arm64 in dist/
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -55,6 +58,10 @@ def check(tag):
             raise Failure(f"{name} says {found} and the tag {tag}: change {name}, then tag again")
     if not re.search(rf"^## {re.escape(version)} - [0-9-]+$", read("CHANGELOG.md"), re.MULTILINE):
         raise Failure(f"CHANGELOG.md has no heading `## {version} - DATE`: add it, then tag again")
+    for name in glob.glob("docs/**/*.md", root_dir=ROOT, recursive=True):
+        for found in re.findall(r"(?:\?ref=|gh release download )(v[0-9.]+[0-9])", read(name)):
+            if found != tag:
+                raise Failure(f"{name} names {found} and not {tag}: change {name}, then tag again")
     for name in with_placeholder():
         raise Failure(f"{name} has {PLACEHOLDER.decode()}: put the address in (CONTRIBUTING.md), then tag again")
 

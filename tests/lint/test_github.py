@@ -59,15 +59,18 @@ def release(tmp_path):
     for folder in ("tools", "fleet", "lint/rules"):
         shutil.copytree(os.path.join(ROOT, folder), tmp_path / folder)
     (tmp_path / "cdk").mkdir()
+    (tmp_path / "docs").mkdir()
     for name, pattern, replacement in (
         ("Cargo.toml", r'^version = ".*"$', 'version = "1.2.3"'),
         ("cdk/package.json", r'^  "version": ".*",$', '  "version": "1.2.3",'),
         ("template.yaml", r"SemanticVersion: .*$", "SemanticVersion: 1.2.3"),
         ("CHANGELOG.md", r"^# Changelog$", "# Changelog\n\n## 1.2.3 - 2026-01-31\n\n- News.\n"),
+        ("docs/install.md", "gh release download v[0-9.]+", "gh release download v1.2.3"),
+        ("docs/terraform.md", r"\?ref=v[0-9.]+", "?ref=v1.2.3"),
     ):
         with open(os.path.join(ROOT, name)) as source:
-            text, count = re.subn(pattern, replacement, source.read(), count=1, flags=re.MULTILINE)
-        assert count == 1
+            text, count = re.subn(pattern, replacement, source.read(), flags=re.MULTILINE)
+        assert count
         (tmp_path / name).write_text(text.replace(PLACEHOLDER, "somebody/cfn-postgres-extensions"))
 
     def release(*arguments):
@@ -92,6 +95,8 @@ def test_a_tag_that_fits_is_released_with_its_notes(release):
     ("cdk/package.json", '"version": "1.2.3"', '"version": "1.2.2"'),
     ("cdk/package.json", "somebody/cfn-postgres-extensions", PLACEHOLDER),
     ("CHANGELOG.md", "## 1.2.3 - 2026-01-31", "## 1.2.3 - unreleased"),
+    ("docs/install.md", "gh release download v1.2.3", "gh release download v1.2.2"),
+    ("docs/terraform.md", "modules/extensions?ref=v1.2.3", "modules/extensions?ref=v1.2.2"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_the_tag_is_named(release, name, pattern, replacement):
     path = release.folder / name
@@ -102,10 +107,10 @@ def test_a_file_that_does_not_fit_the_tag_is_named(release, name, pattern, repla
 
 
 def test_the_command_that_puts_the_address_in_does_it_in_every_file(release):
-    (release.folder / "docs").mkdir()
-    for name in ("CONTRIBUTING.md", "docs/install.md"):
-        shutil.copy(os.path.join(ROOT, name), release.folder / name)
-        assert PLACEHOLDER in (release.folder / name).read_text()
+    shutil.copy(os.path.join(ROOT, "CONTRIBUTING.md"), release.folder)
+    page = release.folder / "docs/install.md"
+    page.write_text(page.read_text().replace("somebody/cfn-postgres-extensions", PLACEHOLDER))
+    assert PLACEHOLDER in page.read_text()
     code, output = release("check", "v1.2.3")
     assert (code, output.split()[:3]) == (1, ["release.py:", "CONTRIBUTING.md", "has"])
     text = (release.folder / "CONTRIBUTING.md").read_text()
