@@ -4,6 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 architecture=${1:?usage: tools/build.sh ARCHITECTURE}
+for folder in "$PWD" "${CARGO_TARGET_DIR:-}" "${CARGO_HOME:-$HOME}"; do
+    if [[ $folder == *[[:space:]]* ]]; then
+        echo "tools/build.sh: \`$folder\` has a space, which RUSTFLAGS cannot hold: build in another folder" >&2
+        exit 1
+    fi
+done
 # OpenSSL is built with make too, which has its own variables and as many jobs as cargo gives it.
 unset MAKEFLAGS MFLAGS
 

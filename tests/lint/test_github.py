@@ -53,6 +53,15 @@ def test_renovate_reads_every_list_of_python_packages():
     assert options["ignorePaths"] == ["**/node_modules/**"]
 
 
+def test_a_folder_that_the_build_cannot_name_is_refused(tmp_path):
+    folder = tmp_path / "a folder"
+    shutil.copytree(os.path.join(ROOT, "tools"), folder / "tools")
+    command = [folder / "tools/build.sh", "arm64"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tools/build.sh: `{folder}` has a space") and done.stderr.count("\n") == 1
+
+
 @pytest.fixture
 def release(tmp_path):
     """tools/release.py in a copy of what it reads, where version 1.2.3 is released."""
