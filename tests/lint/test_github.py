@@ -53,6 +53,14 @@ def test_renovate_reads_every_list_of_python_packages():
     assert options["ignorePaths"] == ["**/node_modules/**"]
 
 
+def test_a_release_is_built_in_the_container_that_tested_it():
+    ci, release = (read(os.path.join(ROOT, f".github/workflows/{name}.yml")) for name in ("ci", "release"))
+    image = ci["jobs"]["everything"]["container"]
+    assert release["jobs"]["build"]["container"] == image
+    with open(os.path.join(ROOT, "docs/install.md")) as source:
+        assert f"the container `{image}`" in source.read()
+
+
 def test_a_folder_that_the_build_cannot_name_is_refused(tmp_path):
     folder = tmp_path / "a folder"
     shutil.copytree(os.path.join(ROOT, "tools"), folder / "tools")
