@@ -478,11 +478,19 @@ function zip(architecture: lambda.Architecture, scope: Construct): string {
   return file;
 }
 
+/** Whether two values of a property mean the same: in Python every structure is a new object. */
 function isSame(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (one instanceof cdk.Duration && other instanceof cdk.Duration) return one.toMilliseconds() === other.toMilliseconds();
-  const isList = Array.isArray(one) && Array.isArray(other) && one.length === other.length;
-  return isList && one.every((element, index) => element === other[index]);
+  if (Array.isArray(one) && Array.isArray(other)) {
+    return one.length === other.length && one.every((element, index) => isSame(element, other[index]));
+  }
+  if (!isStructure(one) || !isStructure(other)) return false;
+  return Object.keys({ ...one, ...other }).every((key) => isSame(one[key], other[key]));
+}
+
+function isStructure(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** What is wrong with properties. */

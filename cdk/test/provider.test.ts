@@ -276,6 +276,31 @@ test('a stack has one provider for each VPC', () => {
   );
 });
 
+test('the same properties may be given again as other objects', () => {
+  const stack = new Stack(new App(), 'Stack');
+  const vpc = vpcOf(stack);
+  const group = new ec2.SecurityGroup(stack, 'Group', { vpc });
+  const props = (): PostgresExtensionsProviderProps => ({
+    vpc,
+    vpcSubnets: { subnets: [vpc.privateSubnets[0]], onePerAz: undefined },
+    securityGroups: [group],
+    timeout: Duration.minutes(1),
+  });
+  const provider = PostgresExtensionsProvider.getOrCreate(stack, props());
+  expect(PostgresExtensionsProvider.getOrCreate(stack, props())).toBe(provider);
+  for (const vpcSubnets of [
+    {},
+    { subnets: [] },
+    { subnets: [vpc.privateSubnets[1]] },
+    { subnets: [vpc.privateSubnets[0]], onePerAz: true },
+    { subnetType: ec2.SubnetType.PRIVATE_ISOLATED },
+  ]) {
+    expect(() => PostgresExtensionsProvider.getOrCreate(stack, { vpc, vpcSubnets })).toThrow(
+      'the provider exists with another `vpcSubnets`',
+    );
+  }
+});
+
 test('a public subnet is refused, unless it is allowed', () => {
   const stack = new Stack(new App(), 'Stack');
   const props = { vpc: vpcOf(stack), vpcSubnets: { subnetType: ec2.SubnetType.PUBLIC } };

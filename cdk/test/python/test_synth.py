@@ -126,6 +126,21 @@ def test_a_provider_that_is_there_already(stack):
     template(stack).has_resource_properties(TYPE, expected)
 
 
+def test_two_constructs_share_a_provider_in_the_same_subnets(stack):
+    vpc = ec2.Vpc(stack, "Vpc")
+    for name in ("One", "Other"):
+        PostgresExtensions(
+            stack,
+            name,
+            secret=aws_secretsmanager.Secret.from_secret_name_v2(stack, f"{name}Secret", name),
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=vpc.private_subnets),
+            extensions={},
+        )
+    functions = template(stack).find_resources("AWS::Lambda::Function", {"Properties": {"Handler": "bootstrap"}})
+    assert len(functions) == 1
+
+
 @pytest.mark.parametrize("entry", [1.1, {"version": 1.1}])
 def test_a_number_as_a_version_is_refused(stack, entry):
     provider = PostgresExtensionsProvider(stack, "Provider")
