@@ -162,6 +162,9 @@ export interface PostgresExtensionsProviderAttributes {
   /**
    * The ARN of the function's role, such as the export `postgres-extensions-RoleArn`. It gets the grants.
    *
+   * Of a role with a path, write the ARN as text, or leave the path out of it: in a value that CloudFormation gives, the
+   * CDK takes the first word after `role/` for the role's name.
+   *
    * @default - nothing is granted: the role may do already what is needed
    */
   readonly roleArn?: string;

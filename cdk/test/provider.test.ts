@@ -1,6 +1,6 @@
 import * as fs from 'fs';
 import * as path from 'path';
-import { App, Duration, Stack } from 'aws-cdk-lib';
+import { App, Duration, Fn, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -319,6 +319,19 @@ test('an existing provider by its ARN gets no grants and no rules', () => {
   template.resourceCountIs('AWS::IAM::Policy', 0);
   template.resourceCountIs('AWS::EC2::SecurityGroupIngress', 0);
   Annotations.fromStack(stack).hasNoWarning('*', Match.anyValue());
+});
+
+test("a role's ARN may be a value that CloudFormation gives", () => {
+  const stack = new Stack(new App(), 'Stack');
+  const roleArn = Fn.importValue('postgres-extensions-RoleArn');
+  const provider = PostgresExtensionsProvider.fromAttributes(stack, 'Provider', { serviceToken: 'arn', roleArn });
+  const secret = secretsmanager.Secret.fromSecretNameV2(stack, 'Secret', 'app');
+  new PostgresExtensions(stack, 'Extensions', { provider, secret, extensions: {} });
+  const resource = { 'Fn::Select': [5, { 'Fn::Split': [':', { 'Fn::ImportValue': 'postgres-extensions-RoleArn' }] }] };
+  Template.fromStack(stack).hasResourceProperties('AWS::IAM::Policy', {
+    // The second word, which is the name if the role has no path.
+    Roles: [{ 'Fn::Select': [1, { 'Fn::Split': ['/', resource] }] }],
+  });
 });
 
 test('an existing provider with its role and security group gets both', () => {
