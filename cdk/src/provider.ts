@@ -280,6 +280,8 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
   constructor(scope: Construct, id: string, props: PostgresExtensionsProviderProps = {}) {
     super(scope, id);
     this.props = props;
+    // What the CDK would refuse alone, `problems` has among the others.
+    const functionName = functionNameProblem(props.functionName) ? undefined : props.functionName;
     this._vpc = props.vpc;
     this.node.addValidation({ validate: () => problems(props) });
 
@@ -300,7 +302,7 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
     const responderRole = this.functionRole('ResponderRole', responderLogGroup, 'the failure destination');
     const responder = new lambda.Function(this, 'Responder', {
       ...common,
-      functionName: props.functionName && `${props.functionName}-responder`,
+      functionName: functionName && `${functionName}-responder`,
       description: 'Responds to CloudFormation where the function that reconciles extensions could not',
       // The program reads this name: anything else is the first function.
       handler: 'responder',
@@ -327,7 +329,7 @@ export class PostgresExtensionsProvider extends Construct implements IPostgresEx
     const allowedHosts = (props.allowedHosts ?? DEFAULT_HOSTS).join(',');
     const reconciler = new lambda.Function(this, 'Function', {
       ...common,
-      functionName: props.functionName,
+      functionName,
       description: 'Reconciles the extensions of PostgreSQL servers for CloudFormation',
       handler: 'bootstrap',
       environment: {
@@ -503,6 +505,8 @@ function problems(props: PostgresExtensionsProviderProps): string[] {
     numberProblem('timeout', seconds(props.timeout), 30, 900, 'a number of seconds'),
     numberProblem('reservedConcurrency', props.reservedConcurrency, 1, 99999, 'a number of requests'),
   ].filter((problem) => problem !== undefined);
+  const name = functionNameProblem(props.functionName);
+  if (name !== undefined) found.push(name);
   for (const host of props.allowedHosts ?? []) {
     if (!cdk.Token.isUnresolved(host) && !/^(?!only:)[A-Za-z0-9._:-]+$/.test(host)) {
       found.push('`allowedHosts` must be host names, or ends of host names that begin with a dot');
@@ -515,4 +519,9 @@ function problems(props: PostgresExtensionsProviderProps): string[] {
     found.push('`sslRootCertPath` is the file of a layer: give `sslRootCertLayer`, or leave the path out');
   }
   return found;
+}
+
+function functionNameProblem(name: string | undefined): string | undefined {
+  if (name === undefined || cdk.Token.isUnresolved(name) || /^[A-Za-z0-9_-]{1,54}$/.test(name)) return undefined;
+  return '`functionName` must be 1 to 54 letters, digits, `-` and `_`: Lambda allows 64, with `-responder` at the end';
 }

@@ -302,6 +302,11 @@ test('a new provider belongs to the construct or to its user', () => {
 });
 
 test.each<[string, PostgresExtensionsProviderProps, string]>([
+  ...['x'.repeat(55), 'post.gres', ''].map((functionName): [string, PostgresExtensionsProviderProps, string] => [
+    `the name \`${functionName}\``,
+    { functionName },
+    '`functionName` must be 1 to 54 letters, digits, `-` and `_`: Lambda allows 64, with `-responder` at the end',
+  ]),
   ['too little memory', { memorySize: 64 }, '`memorySize` is `64`: it must be a number of MB from 128 to 10240'],
   ['a timeout that is too short', { timeout: Duration.seconds(3) }, '`timeout` is `3`: it must be a number of seconds from 30 to 900'],
   ['no request at a time', { reservedConcurrency: 0 }, '`reservedConcurrency` is `0`: it must be a number of requests from 1 to 99999'],
