@@ -368,3 +368,44 @@ test('the version of an extension that is not named is refused', () => {
   const all = new PostgresExtensions(stack, 'All', { ...common, extensions: { '*': ExtensionVersion.ANY } });
   expect(stack.resolve(all.version('postgis'))).toEqual({ 'Fn::GetAtt': [expect.any(String), 'postgis'] });
 });
+
+test('logical ids stay: another one would be another resource', () => {
+  const stack = new Stack(new App(), 'Stack');
+  const vpc = ec2.Vpc.fromVpcAttributes(stack, 'Vpc', {
+    vpcId: 'vpc-11111111',
+    availabilityZones: ['a', 'b'],
+    privateSubnetIds: ['subnet-11111111', 'subnet-22222222'],
+  });
+  const group = new ec2.SecurityGroup(stack, 'Group', { vpc });
+  new PostgresExtensions(stack, 'Extensions', { cluster: cluster(stack, { vpc, securityGroups: [group] }), extensions: {} });
+  const secret = secretsmanager.Secret.fromSecretNameV2(stack, 'Secret', 'app');
+  const provider = new PostgresExtensionsProvider(stack, 'Provider');
+  new PostgresExtensions(stack, 'Other', { provider, secret, extensions: {} });
+  const ids = Object.keys(Template.fromStack(stack).toJSON().Resources);
+  // The others are the database's.
+  expect(ids.filter((id) => !/^(Cluster|Group[0-9A-F]+$)/.test(id)).sort()).toEqual([
+    'Extensions076C5481',
+    'ExtensionsPolicyD235C3D5',
+    'GroupfromStackPostgresExtensionsProvider84a39c2cFunctionSecurityGroup0ED482F5IndirectPort4D380752',
+    'Other34654A52',
+    'OtherPolicyF88CF36D',
+    'PostgresExtensionsProvider84a39c2cFunction8D54B735',
+    'PostgresExtensionsProvider84a39c2cFunctionEventInvokeConfig463CB113',
+    'PostgresExtensionsProvider84a39c2cFunctionSecurityGroupDACB2A54',
+    'PostgresExtensionsProvider84a39c2cLogGroupC749426B',
+    'PostgresExtensionsProvider84a39c2cNetworkOfCode5A575188',
+    'PostgresExtensionsProvider84a39c2cResponder4E1B71F2',
+    'PostgresExtensionsProvider84a39c2cResponderEventInvokeConfig0AEBF65D',
+    'PostgresExtensionsProvider84a39c2cResponderLogGroup9B2BA55C',
+    'PostgresExtensionsProvider84a39c2cResponderRole05D01D1A',
+    'PostgresExtensionsProvider84a39c2cRole64BC3D86',
+    'ProviderFunction30350776',
+    'ProviderFunctionEventInvokeConfig584963E8',
+    'ProviderLogGroupFD264F08',
+    'ProviderResponder96D9D0F7',
+    'ProviderResponderEventInvokeConfig762277A4',
+    'ProviderResponderLogGroup8EFA92CF',
+    'ProviderResponderRoleE9A17DAC',
+    'ProviderRole1DE8EC3B',
+  ]);
+});
