@@ -200,10 +200,10 @@ update-rds-roots: ## the certificates of RDS and Amazon, anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf .aws-sam dist .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-cdk .venv-docs lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
+	rm -rf .aws-sam dist .venv .venv-tools .venv-bench .venv-page .venv-upgrade .venv-checkov .venv-cdk .venv-docs .venv-node lint/node_modules site/node_modules tests/fleet/node_modules cdk/node_modules
 
 # Not files to make: the script knows when an environment is up to date, and is quick to say so.
-.PHONY: always .venv .venv-cdk .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-upgrade
+.PHONY: always .venv .venv-cdk .venv-tools .venv-checkov .venv-docs .venv-bench .venv-page .venv-node .venv-upgrade
 .venv:
 	python3 tools/prerequisites.py .venv demo/requirements.txt
 .venv-tools:
@@ -218,6 +218,8 @@ clean: ## remove everything that was built
 	python3 tools/prerequisites.py .venv-bench bench/original/requirements.txt
 .venv-page:
 	python3 tools/prerequisites.py .venv-page tests/page/requirements.txt
+.venv-node:
+	python3 tools/prerequisites.py .venv-node tools/node.txt
 .venv-upgrade:
 	python3 tools/prerequisites.py .venv-upgrade tools/upgrade.txt
 
