@@ -136,13 +136,14 @@ lint: ## formatting, clippy, rustdoc, dependencies; lint-templates, lint-github
 	    else echo 'skipped: the advisory database cannot be reached' >&2; fi
 	$(MAKE) lint-templates lint-github
 
-lint-templates: .venv .venv-tools .venv-checkov lint/node_modules tests/fleet/node_modules ## sam, cfn-lint, checkov, cfn-guard
+lint-templates: .venv .venv-tools .venv-checkov lint/node_modules cdk/node_modules tests/fleet/node_modules ## sam, cfn-lint, checkov, cfn-guard, cdk-nag
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint
 	AWS_DEFAULT_REGION=eu-central-1 $(TOOLS)/sam validate --lint --template fleet/template.yaml
 	$(TOOLS)/cfn-lint --append-rules lint/rules -- $(TEMPLATES)
 	$(TOOLS)/python tools/state_machines.py $(TEMPLATES)
 	.venv-checkov/bin/checkov --config-file lint/checkov.yaml --file $(TEMPLATES)
 	$(TOOLS)/python lint/guard.py $(TEMPLATES)
+	$(TOOLS)/python lint/nag.py $(TEMPLATES)
 	# Each of them finds the faults that are planted there, and our rules each mistake.
 	$(DEMO)/pytest tests/lint --ignore tests/lint/test_github.py --ignore tests/lint/test_docs.py
 

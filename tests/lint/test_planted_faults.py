@@ -57,6 +57,13 @@ def test_cfn_guard_finds_that_the_fleets_table_cannot_be_restored(run, fleet):
     assert "template.yaml: Table: cfn-guard: dynamodb_table_pitr_enabled_check\n" in both
 
 
+def test_cdk_nag_finds_them_too(run, fleet):
+    code, _, both = run(".venv-tools/bin/python", "lint/nag.py", FAULTY, fleet(*RECOVERY))
+    assert code == 1, both
+    assert f"{FAULTY}: Database: cdk-nag: AwsSolutions-RDS2\n" in both
+    assert "template.yaml: Table: cdk-nag: AwsSolutions-DDB3\n" in both
+
+
 def test_cfn_lint_finds_that_the_fleets_state_machines_have_no_log_group(run, fleet):
     path = fleet("\n  LogGroup:\n", "\n  OtherGroup:\n")
     code, output, both = run(".venv-tools/bin/cfn-lint", "--", path)
