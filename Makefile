@@ -117,7 +117,7 @@ many: ## 200 databases on one server, within one budget
 	TEST_MANY_DATABASES=200 $(WITH_POSTGRES) -- cargo test $(FEATURES) --test function -- many_databases --nocapture
 
 simulate: ## CloudFormation's model: 10,000 random histories
-	SIMULATOR_HISTORIES=10000 INSPECT_HISTORIES=60 $(WITH_POSTGRES) -- \
+	SIMULATOR_HISTORIES=10000 INSPECT_HISTORIES=30 $(WITH_POSTGRES) -- \
 	    cargo test $(FEATURES) --test models -- simulator:: inspect::
 
 soak: ## 500 events with injected faults (SOAK_EVENTS, SOAK_SEED)
