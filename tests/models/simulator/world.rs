@@ -170,7 +170,7 @@ impl World {
              WHERE usename = '{ROLE}' AND datname IN ({})",
             names.join(", ")
         );
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             if self.databases[0].value(&count) == "0" {
                 return;
             }
