@@ -127,7 +127,8 @@ def test_from_apply_to_destroy(deployment, terraform):
     # The whole reason is in Terraform's error, and nothing was changed.
     failed = terraform.apply(extensions={**created, "hstore": "1.7", "hstor": "any"})
     assert failed.returncode == 1, failed.stdout
-    assert "no such extension; did you mean `hstore`?" in " ".join(failed.stdout.split())
+    reason = "no such extension; did you mean `hstore`?"
+    assert reason in " ".join(failed.stdout.split()), failed.stdout
     assert installed() == versions
     assert stacks(deployment)["extensions-by-terraform"] == "UPDATE_ROLLBACK_COMPLETE"
     proposed, text = terraform.proposes()
@@ -168,7 +169,7 @@ def test_a_create_that_fails_is_made_again(deployment, tmp_path):
     terraform.init()
     failed = terraform.apply()
     assert failed.returncode == 1, failed.stdout
-    assert "did you mean `citext`?" in " ".join(failed.stdout.split())
+    assert "did you mean `citext`?" in " ".join(failed.stdout.split()), failed.stdout
     assert deployment.extensions("terraform_one", "terraform_two")["terraform_two"] == {}
 
     databases["two"]["extensions"] = {"citext": "any"}
